@@ -1,0 +1,300 @@
+// The recording region: what the shim writes and the analyzer reads, defined once for both.
+//
+// A region is a file of fixed size that the shim maps shared while the target runs. It holds state, not
+// a log: stack traces, and for every (stack trace, birth epoch) how much was allocated and freed.
+//
+//   offset 0                                                                        region_bytes
+//   | header | statistics | intervals | epochs | modules | strings | buckets | nodes | counters |
+//
+// Who writes. The shim is the only writer of everything but `epoch_request`, which an analyzer may
+// raise to ask for a new birth epoch. Nothing is ever removed or moved: tables are filled by taking the
+// next index with an atomic add on `*_used`, writing the record, then publishing it (a release store or
+// a compare-and-swap that makes it reachable). A record that was taken but never published is all zero.
+//
+// How to read it without stopping the writer. Copy with pread(2), never through a mapping: the target
+// may truncate the file at any time. Copy in the order counters, nodes, modules, strings. A published
+// counter refers to a node that was complete before it, a node to a module, a module to its strings, so
+// everything referred to by an earlier copy is complete in the later one. In a counter the freed sums
+// lie in front of the allocated sums on one cache line, so a copy that runs upwards sees every free
+// together with its allocation and no live count is negative; a reader that finds one anyway (the copy
+// was interrupted between the two) reads that record again.
+//
+// The peer may be hostile. A reader checks every offset, index and length from its private copy against
+// the copy's size before it uses it, and never reads the same field twice.
+#ifndef LEAKPROF_REGION_LAYOUT_H
+#define LEAKPROF_REGION_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// "LEAKREG1" in memory order. Written last during creation, with release order.
+#define LP_MAGIC 0x314745524b41454cULL
+// Raised whenever the meaning of a field changes. Readers refuse every other value.
+#define LP_LAYOUT_VERSION 1
+
+// Bytes. A region smaller than the minimum has no room for its tables; the maximum bounds a reader.
+#define LP_REGION_BYTES_MIN 262144
+#define LP_REGION_BYTES_DEFAULT 16777216
+#define LP_REGION_BYTES_MAX 1073741824
+
+// Frames kept per stack trace, leaf first; deeper traces are cut at the root end and marked.
+#define LP_MAX_DEPTH 128
+
+// A node packs a return address below its module's index.
+#define LP_ADDRESS_BITS 48
+#define LP_ADDRESS_MASK 0xffffffffffffULL
+
+// In place of the outermost return address of a trace that does not reach the thread's first function.
+#define LP_FRAME_TRUNCATED_DEPTH 1  // more frames than the depth limit
+#define LP_FRAME_TRUNCATED_UNWIND 2 // no unwind information for the frame before
+
+// Values of `mode`.
+#define LP_MODE_AUTO 0
+#define LP_MODE_EXACT 1
+#define LP_MODE_SAMPLED 2
+
+// Values of `state`.
+#define LP_STATE_STARTING 0
+#define LP_STATE_RECORDING 1
+#define LP_STATE_OFF 2   // `off_reason` says why
+#define LP_STATE_ENDED 3 // the process ran its exit handlers; late frees are still counted
+
+// Values of `off_reason`.
+#define LP_OFF_NONE 0
+#define LP_OFF_NO_WIPE_ON_FORK 1 // Linux older than 4.14
+#define LP_OFF_NO_UNWINDER 2     // no _dl_find_object: glibc older than 2.35
+#define LP_OFF_OTHER_SHIM 3      // another copy of the shim records this process
+#define LP_OFF_DIRECTORY 4       // the directory is missing, not ours, or open to others
+#define LP_OFF_NO_SPACE 5        // less room than the smallest region
+#define LP_OFF_FILE 6            // the region's file could not be created or mapped
+#define LP_OFF_NOT_FOLLOWED 7    // a forked child, and LEAKPROF_FOLLOW=0
+#define LP_OFF_NO_TIME 8         // the process's start time could not be read (/proc missing)
+
+// Values of lp_epoch.reason.
+#define LP_EPOCH_START 0
+#define LP_EPOCH_CLOCK 1
+#define LP_EPOCH_REQUEST 2 // an analyzer or the signal took a snapshot
+
+// Indices into the statistics. All count events and never decrease, unless said otherwise.
+#define LP_STAT_EARLY 0                // allocations before recording could start
+#define LP_STAT_NESTED 1               // allocations made while inside the next allocator
+#define LP_STAT_UNKNOWN_FREES 2        // frees of blocks that were not recorded (exact mode)
+#define LP_STAT_REPLACED 3             // allocations at an address whose free was not seen
+#define LP_STAT_DROPPED_MEMORY 4       // allocations not recorded: the live table may not grow
+#define LP_STAT_DROPPED_MEMORY_BYTES 5 // their size
+#define LP_STAT_DROPPED_COUNTERS 6     // allocations not recorded: no counter was left
+#define LP_STAT_DROPPED_COUNTERS_BYTES 7
+#define LP_STAT_UNREPRESENTABLE 8   // allocations whose address or size does not fit a record
+#define LP_STAT_STACKS_LOST 9       // allocations counted without a stack: the stack table is full
+#define LP_STAT_TRUNCATED_DEPTH 10  // stack traces cut at the depth limit
+#define LP_STAT_TRUNCATED_UNWIND 11 // stack traces cut for want of unwind information
+#define LP_STAT_MODULES_LOST 12     // modules for which there was no record or no string space left
+#define LP_STAT_EPOCHS_LOST 13      // epochs not started: the epoch table is full
+#define LP_STAT_COPIES_WRITTEN 14   // snapshots written by the signal or by leakshim_snapshot()
+#define LP_STAT_COPIES_FAILED 15
+#define LP_STAT_CONFIG_ERRORS 16    // bit set, see LP_CONFIG_ERROR_*; not a count
+#define LP_STAT_LIVE_TABLE_BYTES 17 // memory of the live table; not a count
+#define LP_STAT_EARLY_BYTES 18      // bytes of the early arena in use; not a count
+#define LP_STAT_COUNT 19
+
+// Bits of LP_STAT_CONFIG_ERRORS: the variable was not understood and its default is in force.
+#define LP_CONFIG_ERROR_MODE 1
+#define LP_CONFIG_ERROR_INTERVAL 2
+#define LP_CONFIG_ERROR_DEPTH 4
+#define LP_CONFIG_ERROR_MAX_MEMORY 8
+#define LP_CONFIG_ERROR_REGION_SIZE 16
+#define LP_CONFIG_ERROR_SIGNAL 32
+#define LP_CONFIG_ERROR_FOLLOW 64
+#define LP_CONFIG_ERROR_DIR 128
+#define LP_CONFIG_ERROR_SEED 256
+#define LP_CONFIG_ERROR_KEEP 512
+
+// Sampling intervals in force during the run, in bytes; entry 0 is 0 and means exact.
+#define LP_INTERVALS 64
+
+// Written once at creation unless marked. Times are in nanoseconds.
+struct lp_header {
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t layout_signature; // lp_layout_signature(): halves built apart refuse each other
+    uint64_t region_bytes;
+    uint64_t start_ticks;   // process start, clock ticks since boot: field 22 of /proc/PID/stat
+    uint64_t pid_namespace; // inode of /proc/self/ns/pid, 0 if unknown
+    uint64_t image_nonce;   // from AT_RANDOM: tells two images of one process apart
+    uint64_t started_realtime_ns;
+    uint64_t started_monotonic_ns;
+
+    uint32_t pid;         // in the target's own pid namespace
+    uint32_t forked_from; // parent's pid when this process is a fork without exec, else 0
+    uint32_t mode;
+    uint32_t max_depth;      // frames
+    uint64_t interval_bytes; // configured mean sampling interval, 0 in exact mode
+    uint64_t max_memory_bytes;
+    uint64_t statistics_off;
+    uint64_t intervals_off;
+    uint64_t epochs_off;
+    uint64_t modules_off;
+
+    uint64_t strings_off;
+    uint64_t buckets_off;
+    uint64_t nodes_off;
+    uint64_t counters_off;
+    uint32_t epochs_capacity;
+    uint32_t modules_capacity;
+    uint32_t strings_capacity; // bytes
+    uint32_t buckets_capacity; // power of two
+    uint32_t nodes_capacity;
+    uint32_t counters_capacity;
+    uint32_t directory_off; // the target's working directory at start, in the strings
+    uint32_t directory_length;
+
+    // Read on every allocation, written rarely: alone on a cache line.
+    uint32_t state;          // atomic
+    uint32_t off_reason;     // atomic, set before `state` becomes LP_STATE_OFF
+    uint32_t epoch;          // atomic, never decreases; the birth epoch of new blocks, from 1
+    uint32_t epoch_request;  // atomic; the analyzer's only field: the epoch it wants started
+    uint32_t interval_index; // atomic; the sampling interval in force
+    uint32_t reserved1;
+    uint64_t ended_monotonic_ns; // 0 until LP_STATE_ENDED
+    uint64_t next_epoch_ns;      // atomic; monotonic time at which the clock starts the next epoch
+    uint64_t last_active_ns;     // atomic; monotonic time of a recent allocation
+    uint64_t reserved2[2];
+
+    // How many records of each table are taken; atomic, only grow. May exceed the capacity.
+    uint32_t epochs_used;
+    uint32_t modules_used;
+    uint32_t strings_used;
+    uint32_t nodes_used;
+    uint32_t counters_used;
+    uint32_t intervals_used;
+    // In a copy written by the target itself; all 0 in the region.
+    uint32_t copy_cut_epoch; // blocks born in later epochs were allocated after the copy was begun
+    uint32_t reserved3;
+    uint64_t copied_realtime_ns;
+    uint64_t copied_monotonic_ns;
+    uint64_t reserved4[2];
+};
+
+// When an epoch began. Epoch n is record n - 1.
+struct lp_epoch {
+    uint64_t started_monotonic_ns; // written last; 0: not published yet
+    uint32_t reason;               // LP_EPOCH_*
+    uint32_t reserved;
+};
+
+// A file mapped for execution, seen on a stack. The same path loaded again is a new record.
+struct lp_module {
+    uint64_t start;     // first address of the mapping
+    uint64_t end;       // one past the last
+    uint64_t load_bias; // runtime address minus the address stated in the file
+    uint64_t signature; // what lp_module_signature() read from memory: tells reloads apart
+    uint64_t first_seen_ns;
+    uint32_t path_off; // into the strings; no terminator is counted in the length
+    uint32_t path_length;
+    uint32_t build_id_off; // into the strings: the bytes of the note
+    uint32_t build_id_length;
+    uint32_t build_id_memory_off; // where the note's bytes lie, from `start`; 0: there is none
+    uint32_t replaced_by;         // atomic; the module loaded at the same address later, 0: none
+    uint32_t published;           // 1 once complete (release)
+    uint32_t reserved;
+};
+
+// One frame of a stack trace; the trace is the chain of parents, so traces share their outer frames.
+// Record 0 is the empty trace: the parent of outermost frames, and the stack of blocks without one.
+struct lp_node {
+    uint64_t frame;  // return address | module index << 48; for a signal frame, the address plus one
+    uint32_t parent; // the caller's node
+    uint32_t next;   // next node with the same hash, 0 ends
+    uint32_t newest_counter; // atomic; of the trace that ends here, 0: none
+    uint32_t reserved;
+};
+
+// What was allocated at one stack trace in one birth epoch, and how much of that was freed since.
+// Sizes are requested sizes in bytes. Record 0 is not used.
+struct lp_counter {
+    uint64_t freed_objects; // atomic; the four sums count recorded blocks, each with weight one
+    uint64_t freed_bytes;
+    uint64_t allocated_objects;
+    uint64_t allocated_bytes;
+    uint32_t stack;   // node index; valid once `epoch` is not 0
+    uint32_t epoch;   // written last (release)
+    uint32_t sampled; // atomic; index of the lp_sampled record, 0: nothing was sampled
+    uint32_t reserved0;
+    uint64_t reserved[2];
+};
+
+// Continues a counter, in the same table, when blocks were sampled: what their weights add to the sums.
+// A block of size k recorded under mean interval T stands for w = 1 / (1 - exp(-k / T)) blocks; it adds
+// w - 1 objects, k (w - 1) bytes, and the variances w (w - 1) and k^2 w (w - 1) of these estimates
+// (Horvitz-Thompson estimator for Poisson sampling; jemalloc's PROFILING_INTERNALS has the derivation).
+// Sums wrap; only differences of allocated and freed are meaningful for the variances.
+struct lp_sampled {
+    uint64_t freed_extra_objects; // in 1/256 objects
+    uint64_t freed_extra_bytes;
+    uint64_t freed_variance_objects;
+    uint64_t freed_variance_bytes;
+    uint64_t allocated_extra_objects; // in 1/256 objects
+    uint64_t allocated_extra_bytes;
+    uint64_t allocated_variance_objects;
+    uint64_t allocated_variance_bytes;
+};
+
+#define LP_EXTRA_OBJECTS_ONE 256
+
+static inline uint32_t lp_layout_signature(void) {
+    uint32_t hash = LP_LAYOUT_VERSION;
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_header);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_epoch);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_module);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_node);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_counter);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_sampled);
+    hash = hash * 31 + (uint32_t)offsetof(struct lp_header, state);
+    hash = hash * 31 + (uint32_t)offsetof(struct lp_header, epochs_used);
+    hash = hash * 31 + LP_STAT_COUNT;
+    return hash;
+}
+
+// Fields marked atomic are read and written through these and nothing else, so the memory order of the
+// protocol stands here once for both languages.
+static inline uint32_t lp_load_relaxed_u32(const uint32_t *field) {
+    return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+static inline uint64_t lp_load_relaxed_u64(const uint64_t *field) {
+    return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+static inline uint32_t lp_load_acquire_u32(const uint32_t *field) {
+    return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+static inline uint64_t lp_load_acquire_u64(const uint64_t *field) {
+    return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+static inline void lp_store_relaxed_u32(uint32_t *field, uint32_t value) {
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+static inline void lp_store_relaxed_u64(uint64_t *field, uint64_t value) {
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+static inline void lp_store_release_u32(uint32_t *field, uint32_t value) {
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+static inline void lp_store_release_u64(uint64_t *field, uint64_t value) {
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+// Returns the value before the addition.
+static inline uint32_t lp_add_relaxed_u32(uint32_t *field, uint32_t amount) {
+    return __atomic_fetch_add(field, amount, __ATOMIC_RELAXED);
+}
+static inline uint64_t lp_add_relaxed_u64(uint64_t *field, uint64_t amount) {
+    return __atomic_fetch_add(field, amount, __ATOMIC_RELAXED);
+}
+// Stores `desired` if the field holds `*expected` and returns 1; else loads the field into `*expected`
+// and returns 0. Acquire on both outcomes, release on success.
+static inline int lp_compare_exchange_u32(uint32_t *field, uint32_t *expected, uint32_t desired) {
+    return __atomic_compare_exchange_n(field, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+static inline int lp_compare_exchange_u64(uint64_t *field, uint64_t *expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(field, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+#endif
