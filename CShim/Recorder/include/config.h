@@ -1,0 +1,29 @@
+// What the environment asks of the recorder.
+#ifndef LEAKPROF_CONFIG_H
+#define LEAKPROF_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LP_DIRECTORY_BYTES 512
+
+struct lp_config {
+    uint32_t mode;             // LP_MODE_*
+    uint32_t depth;            // frames kept per stack trace, 1 to LP_MAX_DEPTH
+    uint64_t interval_bytes;   // mean sampling interval of sampled mode
+    uint64_t max_memory_bytes; // of the live table
+    uint64_t region_bytes;
+    uint64_t seed;  // of the sampling random numbers; 0: from AT_RANDOM
+    int32_t signal; // that makes the target write a copy of its region; 0: none
+    bool follow_fork;
+    bool keep;                          // the region outlives a process that ends by itself
+    bool start;                         // false: LEAKPROF_MODE=off
+    uint32_t errors;                    // LP_CONFIG_ERROR_*
+    char directory[LP_DIRECTORY_BYTES]; // "": the default, /dev/shm/leakprof-<uid>
+};
+
+// Fills `config` from the LEAKPROF_* entries of `environment`, a null-terminated array of "NAME=value".
+// A value that is not understood sets a bit in `errors` and leaves the default. Allocates nothing.
+void lp_config_parse(const char *const *environment, struct lp_config *config);
+
+#endif

@@ -1,0 +1,37 @@
+// The files mapped for execution that were seen on a stack, with their build ids, so that an address
+// means something after the process is gone, and a library loaded where another one was unloaded is not
+// mistaken for it.
+#ifndef LEAKPROF_MODULES_H
+#define LEAKPROF_MODULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The module that contains an address, as found last: consecutive frames often lie in one module.
+struct lp_module_range {
+    uintptr_t start;
+    uintptr_t end; // 0: nothing found yet
+    uint32_t index;
+};
+
+// Resolves _dl_find_object. Once per process image, before any other function here; returns false when
+// glibc has none (before 2.35), in which case there is no way to find modules without its loader lock.
+bool lp_modules_find_loader(void);
+
+// Records the program itself as module 1, with the path that /proc/self/exe has now.
+void lp_modules_add_program(void);
+
+// Returns the index of the module that contains `address`, 0 when it lies in none or the table is full.
+// A module seen for the first time is recorded. `address` must be code this thread is executing or will
+// return to, so that its module cannot be unloaded meanwhile. `range` caches; start it with zeros.
+// Any thread, lock-free.
+uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range);
+
+// glibc's _dl_find_object(): lock-free and async-signal-safe. `result` is a struct dl_find_object;
+// 0 on success, -1 when no module contains `address`.
+int lp_find_object(void *address, void *result);
+
+// Copies `length` bytes into the region's strings; returns their offset, or UINT32_MAX when full.
+uint32_t lp_add_string(const void *bytes, uint32_t length);
+
+#endif

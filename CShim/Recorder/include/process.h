@@ -1,0 +1,75 @@
+// The recorder's state in this process.
+//
+// It lies on pages of its own that the kernel hands to a forked child filled with zeros
+// (MADV_WIPEONFORK, Linux 4.14). So a child, also one made by a raw clone(2), starts with a recorder
+// that has not started: no lock to inherit, no handler to run, no way to write into its parent's
+// region. A vfork child shares the parent's memory and stays part of the parent.
+#ifndef LEAKPROF_PROCESS_H
+#define LEAKPROF_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "live_table.h"
+#include "region_layout.h"
+
+// Values of lp_process.state.
+enum {
+    LP_PROCESS_NEW = 0, // before start, and in a child right after fork
+    LP_PROCESS_STARTING,
+    LP_PROCESS_RECORDING,
+    LP_PROCESS_OFF,
+    LP_PROCESS_ENDED, // exit handlers ran: frees are still counted, allocations are not
+};
+
+// Places for modules by their start address: twice the modules a region can hold.
+#define LP_MODULE_SLOTS 4096
+
+struct lp_process {
+    uint32_t state; // LP_PROCESS_*; atomic
+
+    // The region and its tables. Capacities are kept here, out of reach of other writers of the file.
+    struct lp_header *header;
+    uint64_t *statistics;
+    uint64_t *intervals;
+    struct lp_epoch *epochs;
+    struct lp_module *modules;
+    char *strings;
+    uint32_t *buckets;
+    struct lp_node *nodes;
+    struct lp_counter *counters;
+    uint32_t epochs_capacity;
+    uint32_t modules_capacity;
+    uint32_t strings_capacity;
+    uint32_t buckets_mask;
+    uint32_t nodes_capacity;
+    uint32_t counters_capacity;
+    uint32_t max_depth;
+    uint32_t copies; // snapshots written so far; atomic
+    uint64_t image_nonce;
+    uint64_t seed;
+
+    struct lp_live_table live;
+    uint32_t module_slots[LP_MODULE_SLOTS]; // module index, 0: free; atomic
+};
+
+// One page at the least, and no neighbour on it: the kernel wipes whole pages.
+union lp_process_pages {
+    struct lp_process process;
+    char pages[(sizeof(struct lp_process) + 4095) / 4096 * 4096];
+};
+extern union lp_process_pages lp_process_pages;
+#define lp_process (lp_process_pages.process)
+
+static inline uint32_t lp_process_state(void) {
+    return lp_load_acquire_u32(&lp_process.state);
+}
+
+// Counts `amount` events in the region's statistics; a no-op when there is no region.
+static inline void lp_count(uint32_t statistic, uint64_t amount) {
+    if (lp_process.statistics != NULL) {
+        lp_add_relaxed_u64(&lp_process.statistics[statistic], amount);
+    }
+}
+
+#endif

@@ -1,0 +1,63 @@
+// The recorder: what the hooks call. It defines no malloc, so tests link it.
+//
+// Every function may be called on any thread, in signal handlers and in forked children. None of them
+// allocates, takes a lock, or changes errno. What can't be recorded is counted.
+#ifndef LEAKPROF_RECORDER_H
+#define LEAKPROF_RECORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "live_table.h"
+
+// Starts recording with `config`, which is copied. Once per process image.
+void lp_recorder_start(const struct lp_config *config);
+
+// Ends recording of allocations when the process ends by itself: removes the region, or gives back the
+// part of it that was never used when it is to be kept. Frees are counted still.
+void lp_recorder_end(void);
+
+// Writes a copy of the region as "<pid>.<ticks>.<name>.copy" beside it and starts a new epoch. `name`
+// has up to 32 letters, digits, '-' and '_'; NULL numbers the copy. Returns 0 or a negated errno.
+// Async-signal-safe.
+int lp_recorder_copy(const char *name);
+
+// Records a block of `size` bytes that the next allocator returned at `block`. `return_address` is
+// where the hook will return to; frames inside of it are left out.
+void lp_record_allocation(void *block, size_t size, const void *return_address);
+
+// The same with a stack trace the caller has: `count` frames as lp_frame() packs them, leaf first.
+void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count);
+
+// Counts an allocation that is not recorded because the next allocator made it for itself.
+void lp_record_nested(void);
+
+// Records that `block` is about to be freed. Before the next allocator's free: once it has the block
+// back, another thread may get the same address.
+void lp_record_free(void *block);
+
+// realloc in two steps, for the same reason: the block is withdrawn before the next allocator's
+// realloc. Then either it is gone, and its free is counted, or the call failed, and it is put back.
+// Between the two a snapshot counts it as live. lp_withdraw() returns false when the block was not
+// recorded.
+bool lp_withdraw(void *block, struct lp_live_block *withdrawn);
+void lp_record_withdrawn_free(const struct lp_live_block *withdrawn);
+void lp_put_back(void *block, const struct lp_live_block *withdrawn);
+
+// Counts allocations served before the next allocator was found, and the memory set aside for them.
+void lp_record_early(uint64_t allocations, uint64_t bytes_in_use);
+
+// Why there is no region, for an analyzer that finds the shim in a process and no file: it looks for
+// `mark` in the process's memory.
+struct lp_status {
+    char mark[16]; // "leakshim-status\0"
+    uint32_t layout_version;
+    uint32_t process_state; // LP_PROCESS_*
+    uint32_t off_reason;    // LP_OFF_*
+    uint32_t pid;
+};
+extern struct lp_status lp_status;
+
+#endif

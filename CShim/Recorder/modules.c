@@ -1,0 +1,176 @@
+#include "modules.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "process.h"
+#include "raw.h"
+
+#define PAGE 4096U
+#define MAX_PATH 4095U
+#define MAX_BUILD_ID 64U
+
+typedef int find_object_function(void *address, struct dl_find_object *result);
+static find_object_function *find_object;
+
+bool lp_modules_find_loader(void) {
+    // Looked up by name: a reference would make the shim refuse to load where the symbol is missing.
+    find_object = (find_object_function *)dlsym(RTLD_DEFAULT, "_dl_find_object");
+    return find_object != NULL;
+}
+
+int lp_find_object(void *address, void *result) {
+    return find_object == NULL ? -1 : find_object(address, result);
+}
+
+uint32_t lp_add_string(const void *bytes, uint32_t length) {
+    uint32_t *used = &lp_process.header->strings_used;
+    uint32_t room = lp_process.strings_capacity;
+    if (length > room || lp_load_relaxed_u32(used) > room - length) return UINT32_MAX;
+    uint32_t offset = lp_add_relaxed_u32(used, length);
+    if (offset > room - length) return UINT32_MAX;
+    memcpy(lp_process.strings + offset, bytes, length);
+    return offset;
+}
+
+// Where the build id's bytes lie behind `start`, with their number in `*length`; 0 when there is none
+// within the module's first page. That page is mapped and readable: it holds the program headers that
+// the loader itself used, and linkers put the note right behind them.
+static uint32_t find_build_id(uintptr_t start, uintptr_t load_bias, uint32_t *length) {
+    const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)start;
+    if (memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_phentsize != sizeof(ElfW(Phdr))) return 0;
+    if (elf->e_phoff > PAGE || elf->e_phnum > (PAGE - elf->e_phoff) / sizeof(ElfW(Phdr))) return 0;
+    const ElfW(Phdr) *segments = (const ElfW(Phdr) *)(start + elf->e_phoff);
+    for (unsigned i = 0; i < elf->e_phnum; i++) {
+        if (segments[i].p_type != PT_NOTE) continue;
+        uintptr_t note = load_bias + segments[i].p_vaddr;
+        if (note < start || note - start > PAGE || segments[i].p_memsz > PAGE - (note - start))
+            continue;
+        uintptr_t end = note + segments[i].p_memsz;
+        while (end - note >= sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *header = (const ElfW(Nhdr) *)note;
+            uintptr_t name_bytes = ((uintptr_t)header->n_namesz + 3) & ~(uintptr_t)3;
+            uintptr_t text_bytes = ((uintptr_t)header->n_descsz + 3) & ~(uintptr_t)3;
+            uintptr_t left = end - note - sizeof *header;
+            if (name_bytes > left || text_bytes > left - name_bytes) break;
+            uintptr_t text = note + sizeof *header + name_bytes;
+            if (header->n_type == NT_GNU_BUILD_ID && header->n_namesz == 4 &&
+                memcmp(header + 1, "GNU", 4) == 0 && header->n_descsz >= 8 &&
+                header->n_descsz <= MAX_BUILD_ID) {
+                *length = header->n_descsz;
+                return (uint32_t)(text - start);
+            }
+            note = text + text_bytes;
+        }
+    }
+    return 0;
+}
+
+// Eight bytes that differ between builds, read from the mapped module: a reload is told by them.
+static uint64_t module_signature(uintptr_t start, uint32_t build_id_memory_off) {
+    const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)start;
+    uint64_t signature = elf->e_entry ^ elf->e_shoff << 20 ^ (uint64_t)elf->e_phnum << 56;
+    if (build_id_memory_off != 0) {
+        uint64_t id;
+        memcpy(&id, (const char *)start + build_id_memory_off, sizeof id);
+        signature ^= id;
+    }
+    return signature;
+}
+
+// Takes a module record and fills it; 0 when the table is full.
+static uint32_t add_module(const struct dl_find_object *object, const char *path,
+                           uint32_t path_length) {
+    uint32_t *used = &lp_process.header->modules_used;
+    if (lp_load_relaxed_u32(used) >= lp_process.modules_capacity) return 0;
+    uint32_t index = lp_add_relaxed_u32(used, 1);
+    if (index >= lp_process.modules_capacity) return 0;
+
+    struct lp_module *module = &lp_process.modules[index];
+    uintptr_t start = (uintptr_t)object->dlfo_map_start;
+    module->start = start;
+    module->end = (uintptr_t)object->dlfo_map_end;
+    module->load_bias = object->dlfo_link_map->l_addr;
+    module->first_seen_ns = lp_monotonic_ns();
+    uint32_t build_id_length = 0;
+    module->build_id_memory_off = find_build_id(start, module->load_bias, &build_id_length);
+    module->signature = module_signature(start, module->build_id_memory_off);
+    module->path_off = lp_add_string(path, path_length);
+    if (module->path_off != UINT32_MAX) {
+        module->path_length = path_length;
+    } else {
+        lp_count(LP_STAT_MODULES_LOST, 1);
+    }
+    module->build_id_off =
+        lp_add_string((const char *)start + module->build_id_memory_off, build_id_length);
+    if (module->build_id_off != UINT32_MAX) module->build_id_length = build_id_length;
+    lp_store_release_u32(&module->published, 1);
+    return index;
+}
+
+// Whether the record describes what is mapped at `object` now. Reads the module's first page, which is
+// there: `object` is loaded, and begins where the recorded module began.
+static bool is_same_module(const struct lp_module *module, const struct dl_find_object *object) {
+    return module->end == (uintptr_t)object->dlfo_map_end &&
+           module->load_bias == object->dlfo_link_map->l_addr &&
+           module->signature == module_signature((uintptr_t)module->start, module->build_id_memory_off);
+}
+
+static uint32_t index_of(const struct dl_find_object *object, const char *path, uint32_t path_length) {
+    uintptr_t start = (uintptr_t)object->dlfo_map_start;
+    uint32_t place = (uint32_t)(start / PAGE * 0x9e3779b97f4a7c15ULL >> 32);
+    for (uint32_t probe = 0; probe < LP_MODULE_SLOTS; probe++) {
+        uint32_t *slot = &lp_process.module_slots[(place + probe) % LP_MODULE_SLOTS];
+        uint32_t index = lp_load_acquire_u32(slot);
+        struct lp_module *module = &lp_process.modules[index];
+        if (index != 0 && module->start != start) continue;
+        if (index != 0 && is_same_module(module, object)) return index;
+        uint32_t added = add_module(object, path, path_length);
+        if (added == 0) {
+            lp_count(LP_STAT_MODULES_LOST, 1);
+            return 0;
+        }
+        uint32_t replaced = index;
+        if (lp_compare_exchange_u32(slot, &index, added)) {
+            if (replaced != 0) lp_store_release_u32(&module->replaced_by, added);
+            return added;
+        }
+        // Another thread took the slot, most likely for the same module: look at it again.
+        probe--;
+    }
+    lp_count(LP_STAT_MODULES_LOST, 1);
+    return 0;
+}
+
+uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range) {
+    if (address >= range->start && address < range->end) return range->index;
+    struct dl_find_object object;
+    if (lp_find_object((void *)address, &object) != 0) return 0;
+    const char *path = object.dlfo_link_map->l_name;
+    size_t length = strnlen(path, MAX_PATH);
+    range->start = (uintptr_t)object.dlfo_map_start;
+    range->end = (uintptr_t)object.dlfo_map_end;
+    range->index = index_of(&object, path, (uint32_t)length);
+    return range->index;
+}
+
+void lp_modules_add_program(void) {
+    char path[MAX_PATH + 1];
+    long length = lp_sys_read_link("/proc/self/cwd", path, MAX_PATH);
+    if (length > 0) {
+        uint32_t offset = lp_add_string(path, (uint32_t)length);
+        if (offset != UINT32_MAX) {
+            lp_process.header->directory_off = offset;
+            lp_process.header->directory_length = (uint32_t)length;
+        }
+    }
+    struct dl_find_object object;
+    void *headers = (void *)getauxval(AT_PHDR);
+    if (lp_find_object(headers, &object) != 0) return;
+    length = lp_sys_read_link("/proc/self/exe", path, MAX_PATH);
+    index_of(&object, path, length > 0 ? (uint32_t)length : 0);
+}

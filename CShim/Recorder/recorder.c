@@ -1,0 +1,381 @@
+#include "recorder.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "counters.h"
+#include "epochs.h"
+#include "modules.h"
+#include "process.h"
+#include "raw.h"
+#include "region_copy.h"
+#include "region_file.h"
+#include "sampler.h"
+#include "stack_table.h"
+#include "stack_walk.h"
+#include "thread_state.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+union lp_process_pages lp_process_pages __attribute__((aligned(4096)));
+_Thread_local struct lp_thread lp_thread;
+
+struct lp_status lp_status = {.mark = "leakshim-status", .layout_version = LP_LAYOUT_VERSION};
+
+// What a forked child needs of its parent; everything else it starts with is in lp_process, wiped.
+static struct {
+    struct lp_config config;
+    struct lp_identity identity;
+    struct lp_live_bucket *levels[LP_LIVE_LEVELS]; // mapped in the child too, and useless there
+    bool has_started; // some process in this line of forks called lp_recorder_start()
+    uint64_t early_allocations;
+    uint64_t early_bytes;
+} inherited;
+
+// ---- Starting ----
+
+static uint64_t align_page(uint64_t offset) {
+    return (offset + 4095) & ~4095ULL;
+}
+
+// Divides a region of `bytes` into tables. Modules and epochs have fixed sizes; the rest goes to stack
+// nodes (two parts) and counters (three): in 16 MiB, 260,000 nodes and 150,000 counters.
+static void lay_out(struct lp_header *header, uint64_t bytes) {
+    bool is_small = bytes < (4 << 20);
+    header->region_bytes = bytes;
+    header->epochs_capacity = is_small ? 256 : 1024;
+    header->modules_capacity = is_small ? 256 : LP_MODULE_SLOTS / 2;
+    header->strings_capacity = is_small ? 32768 : 262144;
+
+    uint64_t offset = align_page(sizeof *header);
+    header->statistics_off = offset;
+    header->intervals_off = offset + 1024;
+    _Static_assert(LP_STAT_COUNT * sizeof(uint64_t) <= 1024, "the statistics fit before the intervals");
+    offset += 4096;
+    header->epochs_off = offset;
+    offset = align_page(offset + header->epochs_capacity * sizeof(struct lp_epoch));
+    header->modules_off = offset;
+    offset = align_page(offset + header->modules_capacity * sizeof(struct lp_module));
+    header->strings_off = offset;
+    offset = align_page(offset + header->strings_capacity);
+
+    uint64_t rest = bytes - offset;
+    uint32_t buckets = 1024;
+    while ((uint64_t)buckets * 2 * 64 <= rest) buckets *= 2;
+    header->buckets_off = offset;
+    header->buckets_capacity = buckets;
+    offset = align_page(offset + buckets * sizeof(uint32_t));
+
+    rest = bytes - offset;
+    header->nodes_off = offset;
+    header->nodes_capacity = (uint32_t)(rest / 5 * 2 / sizeof(struct lp_node));
+    offset = align_page(offset + header->nodes_capacity * sizeof(struct lp_node));
+    header->counters_off = offset;
+    header->counters_capacity = (uint32_t)((bytes - offset) / sizeof(struct lp_counter));
+}
+
+static void find_tables(struct lp_header *header) {
+    char *region = (char *)header;
+    lp_process.statistics = (uint64_t *)(region + header->statistics_off);
+    lp_process.intervals = (uint64_t *)(region + header->intervals_off);
+    lp_process.epochs = (struct lp_epoch *)(region + header->epochs_off);
+    lp_process.modules = (struct lp_module *)(region + header->modules_off);
+    lp_process.strings = region + header->strings_off;
+    lp_process.buckets = (uint32_t *)(region + header->buckets_off);
+    lp_process.nodes = (struct lp_node *)(region + header->nodes_off);
+    lp_process.counters = (struct lp_counter *)(region + header->counters_off);
+    lp_process.epochs_capacity = header->epochs_capacity;
+    lp_process.modules_capacity = header->modules_capacity;
+    lp_process.strings_capacity = header->strings_capacity;
+    lp_process.buckets_mask = header->buckets_capacity - 1;
+    lp_process.nodes_capacity = header->nodes_capacity;
+    lp_process.counters_capacity = header->counters_capacity;
+    lp_process.header = header;
+}
+
+static void fill_header(struct lp_header *header, const struct lp_config *config,
+                        const struct lp_identity *identity, uint32_t forked_from) {
+    header->layout_version = LP_LAYOUT_VERSION;
+    header->layout_signature = lp_layout_signature();
+    header->start_ticks = identity->start_ticks;
+    header->pid_namespace = identity->pid_namespace;
+    header->image_nonce = identity->image_nonce;
+    header->started_realtime_ns = lp_realtime_ns();
+    header->started_monotonic_ns = lp_monotonic_ns();
+    header->last_active_ns = header->started_monotonic_ns;
+    header->pid = identity->pid;
+    header->forked_from = forked_from;
+    header->mode = config->mode;
+    header->max_depth = config->depth;
+    header->interval_bytes = config->mode == LP_MODE_SAMPLED ? config->interval_bytes : 0;
+    header->max_memory_bytes = config->max_memory_bytes;
+    // Record 0 of these tables means "none".
+    header->modules_used = 1;
+    header->nodes_used = 1;
+    header->counters_used = 1;
+}
+
+static uint32_t turn_off(uint32_t reason) {
+    if (lp_process.header != NULL) {
+        lp_store_relaxed_u32(&lp_process.header->off_reason, reason);
+        lp_store_release_u32(&lp_process.header->state, LP_STATE_OFF);
+    }
+    lp_status.off_reason = reason;
+    lp_status.process_state = LP_PROCESS_OFF;
+    lp_store_release_u32(&lp_process.state, LP_PROCESS_OFF);
+    return reason;
+}
+
+// Makes the region and starts recording in this process. The caller has set `state` to STARTING.
+static void begin(uint32_t forked_from) {
+    const struct lp_config *config = &inherited.config;
+    struct lp_identity *identity = &inherited.identity;
+    lp_status.pid = (uint32_t)lp_sys_pid();
+    if (lp_sys_advise(&lp_process_pages, sizeof lp_process_pages, MADV_WIPEONFORK) != 0) {
+        turn_off(LP_OFF_NO_WIPE_ON_FORK);
+        return;
+    }
+    if (forked_from != 0 && !config->follow_fork) {
+        turn_off(LP_OFF_NOT_FOLLOWED);
+        return;
+    }
+    if (!lp_identity_read(identity)) {
+        turn_off(LP_OFF_NO_TIME);
+        return;
+    }
+    uint64_t bytes = config->region_bytes;
+    void *region = NULL;
+    uint32_t reason = lp_region_create(config->directory, identity, &bytes, &region);
+    if (reason != LP_OFF_NONE) {
+        turn_off(reason);
+        return;
+    }
+    // A child must not be able to write into this region; without the mapping, it can't.
+    lp_sys_advise(region, bytes, MADV_DONTFORK);
+
+    struct lp_header *header = region;
+    lay_out(header, bytes);
+    find_tables(header);
+    fill_header(header, config, identity, forked_from);
+    lp_process.max_depth = config->depth;
+    lp_process.image_nonce = identity->image_nonce;
+    lp_process.seed = config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
+    lp_process.live.max_bytes = config->max_memory_bytes;
+    header->intervals_used = 1;
+    if (config->mode == LP_MODE_SAMPLED) {
+        lp_process.intervals[1] = config->interval_bytes;
+        header->intervals_used = 2;
+        header->interval_index = 1;
+    }
+    lp_count(LP_STAT_CONFIG_ERRORS, config->errors);
+    lp_epochs_begin();
+    bool can_unwind = lp_modules_find_loader();
+    if (can_unwind) {
+        lp_modules_add_program();
+        // The unwinder sets itself up on first use, which must not happen in a signal handler.
+        uint64_t frame;
+        lp_unwind((uintptr_t)__builtin_return_address(0), &frame, 1);
+        lp_store_relaxed_u32(&header->state, LP_STATE_RECORDING);
+    }
+    lp_store_release_u64(&header->magic, LP_MAGIC);
+    if (!can_unwind) {
+        turn_off(LP_OFF_NO_UNWINDER);
+        return;
+    }
+    lp_record_early(inherited.early_allocations, inherited.early_bytes);
+    lp_status.off_reason = LP_OFF_NONE;
+    lp_status.process_state = LP_PROCESS_RECORDING;
+    lp_store_release_u32(&lp_process.state, LP_PROCESS_RECORDING);
+}
+
+static bool claim_start(void) {
+    uint32_t expected = LP_PROCESS_NEW;
+    return lp_compare_exchange_u32(&lp_process.state, &expected, LP_PROCESS_STARTING);
+}
+
+void lp_recorder_start(const struct lp_config *config) {
+    if (!claim_start()) return;
+    inherited.config = *config;
+    if (inherited.config.directory[0] == '\0') lp_directory_default(inherited.config.directory);
+    inherited.has_started = true;
+    begin(0);
+}
+
+// In a child, whose state the kernel has wiped: gives back what it inherited and starts anew. A child
+// is single-threaded until it has allocated, so this happens before it can have a second thread.
+static void begin_in_child(void) {
+    if (!claim_start()) return;
+    lp_live_unmap(inherited.levels);
+    memset(inherited.levels, 0, sizeof inherited.levels);
+    inherited.early_allocations = 0;
+    uint32_t parent = inherited.identity.pid;
+    begin(parent == 0 ? 1 : parent);
+}
+
+// Whether allocations are recorded now; in a forked child, the first call starts its recording.
+static inline bool is_recording(void) {
+    uint32_t state = lp_process_state();
+    if (__builtin_expect(state == LP_PROCESS_RECORDING, 1)) return true;
+    if (state != LP_PROCESS_NEW || !inherited.has_started) return false;
+    begin_in_child();
+    return lp_process_state() == LP_PROCESS_RECORDING;
+}
+
+// ---- Ending ----
+
+// Gives the file's pages behind `used` of a table back to the file system.
+static void trim(void *table, uint64_t used_bytes, uint64_t table_bytes) {
+    uintptr_t start = ((uintptr_t)table + used_bytes + 4095) & ~(uintptr_t)4095;
+    uintptr_t end = ((uintptr_t)table + table_bytes) & ~(uintptr_t)4095;
+    if (start < end) lp_sys_advise((void *)start, end - start, MADV_REMOVE);
+}
+
+static uint64_t used_of(const uint32_t *used, uint32_t capacity) {
+    uint32_t count = lp_load_relaxed_u32(used);
+    return count < capacity ? count : capacity;
+}
+
+void lp_recorder_end(void) {
+    if (lp_process_state() != LP_PROCESS_RECORDING) return;
+    // A vfork child that calls exit() by mistake runs our destructor in its parent's memory.
+    if ((uint32_t)lp_sys_pid() != inherited.identity.pid) return;
+    lp_store_release_u32(&lp_process.state, LP_PROCESS_ENDED);
+    struct lp_header *header = lp_process.header;
+    lp_store_relaxed_u64(&header->ended_monotonic_ns, lp_monotonic_ns());
+    lp_store_release_u32(&header->state, LP_STATE_ENDED);
+    if (!inherited.config.keep) {
+        lp_region_unlink(inherited.config.directory, &inherited.identity);
+        return;
+    }
+    trim(lp_process.nodes,
+         used_of(&header->nodes_used, lp_process.nodes_capacity) * sizeof(struct lp_node),
+         lp_process.nodes_capacity * sizeof(struct lp_node));
+    trim(lp_process.counters,
+         used_of(&header->counters_used, lp_process.counters_capacity) * sizeof(struct lp_counter),
+         lp_process.counters_capacity * sizeof(struct lp_counter));
+}
+
+int lp_recorder_copy(const char *name) {
+    uint32_t state = lp_process_state();
+    if (state != LP_PROCESS_RECORDING && state != LP_PROCESS_ENDED) return LP_COPY_NOT_RECORDING;
+    return lp_region_copy(inherited.config.directory, &inherited.identity, name);
+}
+
+// ---- Recording ----
+
+static void remember_level(struct lp_live_table *table) {
+    // Levels are made one after the other and never change, so the last one made is the one to add.
+    for (unsigned level = 0; level < LP_LIVE_LEVELS; level++)
+        inherited.levels[level] = table->levels[level];
+}
+
+static void record(void *block, size_t size, uint32_t stack, uint32_t interval_index) {
+    struct lp_live_block live = {.size = size, .interval_index = interval_index};
+    live.counter = lp_counter_for(stack, lp_epoch_now());
+    if (live.counter == 0) {
+        lp_count(LP_STAT_DROPPED_COUNTERS, 1);
+        lp_count(LP_STAT_DROPPED_COUNTERS_BYTES, size);
+        return;
+    }
+    if (!lp_live_is_representable((uintptr_t)block, &live)) {
+        lp_count(LP_STAT_UNREPRESENTABLE, 1);
+        return;
+    }
+    struct lp_live_block stale;
+    if (lp_live_remove(&lp_process.live, (uintptr_t)block, &stale)) {
+        lp_count(LP_STAT_REPLACED, 1);
+        lp_count_freed(&stale);
+    }
+    uint64_t bytes_before = lp_load_relaxed_u64(&lp_process.live.bytes);
+    if (!lp_live_insert(&lp_process.live, (uintptr_t)block, &live)) {
+        lp_count(LP_STAT_DROPPED_MEMORY, 1);
+        lp_count(LP_STAT_DROPPED_MEMORY_BYTES, size);
+        return;
+    }
+    uint64_t bytes = lp_load_relaxed_u64(&lp_process.live.bytes);
+    if (bytes != bytes_before) {
+        remember_level(&lp_process.live);
+        lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES], bytes);
+    }
+    lp_count_allocated(&live);
+}
+
+// Packs the addresses of an unwound stack with their modules, in place, and marks a stack that was cut.
+static uint32_t finish_stack(uint64_t *frames, struct lp_stack stack) {
+    struct lp_module_range range = {0, 0, 0};
+    for (uint32_t i = 0; i < stack.count; i++) {
+        // The byte before the address belongs to the call; the address may be the next module's first.
+        frames[i] = lp_frame(frames[i], lp_module_index((uintptr_t)frames[i] - 1, &range));
+    }
+    if (stack.end == LP_UNWIND_COMPLETE) return stack.count;
+    bool is_deep = stack.end == LP_UNWIND_DEPTH;
+    lp_count(is_deep ? LP_STAT_TRUNCATED_DEPTH : LP_STAT_TRUNCATED_UNWIND, 1);
+    frames[stack.count] = is_deep ? LP_FRAME_TRUNCATED_DEPTH : LP_FRAME_TRUNCATED_UNWIND;
+    return stack.count + 1;
+}
+
+void lp_record_allocation(void *block, size_t size, const void *return_address) {
+    if (!is_recording()) return;
+    uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], lp_process.seed)) return;
+    uint64_t frames[LP_MAX_DEPTH + 1];
+    struct lp_stack stack = lp_unwind((uintptr_t)return_address, frames, lp_process.max_depth);
+    uint32_t count = finish_stack(frames, stack);
+    record(block, size, lp_stack_intern(frames, count), interval_index);
+}
+
+void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count) {
+    if (!is_recording()) return;
+    uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], lp_process.seed)) return;
+    record(block, size, lp_stack_intern(frames, count), interval_index);
+}
+
+void lp_record_nested(void) {
+    lp_count(LP_STAT_NESTED, 1);
+}
+
+void lp_record_early(uint64_t allocations, uint64_t bytes_in_use) {
+    if (lp_process.statistics == NULL) {
+        inherited.early_allocations += allocations;
+        inherited.early_bytes = bytes_in_use;
+        return;
+    }
+    lp_count(LP_STAT_EARLY, allocations);
+    lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_EARLY_BYTES], bytes_in_use);
+}
+
+// Frees are counted also after the end, for as long as the process lives.
+static bool is_counting_frees(void) {
+    uint32_t state = lp_process_state();
+    return state == LP_PROCESS_RECORDING || state == LP_PROCESS_ENDED;
+}
+
+bool lp_withdraw(void *block, struct lp_live_block *withdrawn) {
+    return is_counting_frees() && lp_live_remove(&lp_process.live, (uintptr_t)block, withdrawn);
+}
+
+void lp_record_withdrawn_free(const struct lp_live_block *withdrawn) {
+    lp_count_freed(withdrawn);
+}
+
+void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
+    // Its slot was free a moment ago; if others have filled the whole window since, the block is
+    // dropped.
+    if (lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn)) return;
+    lp_count(LP_STAT_DROPPED_MEMORY, 1);
+    lp_count(LP_STAT_DROPPED_MEMORY_BYTES, withdrawn->size);
+    lp_count_freed(withdrawn);
+}
+
+void lp_record_free(void *block) {
+    if (!is_counting_frees()) return;
+    struct lp_live_block freed;
+    if (lp_live_remove(&lp_process.live, (uintptr_t)block, &freed)) {
+        lp_count_freed(&freed);
+    } else if (lp_load_relaxed_u32(&lp_process.header->interval_index) == 0) {
+        lp_count(LP_STAT_UNKNOWN_FREES, 1);
+    }
+}

@@ -1,0 +1,69 @@
+// Unwinding by libgcc's _Unwind_Backtrace, linked statically into the shim: exact, and slow. libgcc
+// asks _dl_find_object where the unwind information of each frame lies, and calls abort() when it makes
+// no sense; the shim defines both (Interpose/libgcc_support.c) and lands in lp_unwind_give_up().
+#include "stack_walk.h"
+
+#include <stddef.h>
+#include <unwind.h>
+
+#include "region_layout.h"
+#include "thread_state.h"
+
+struct walk {
+    uint64_t *frames;
+    uintptr_t return_address;
+    uint32_t capacity;
+    uint32_t count;
+    enum lp_unwind_end end;
+    int is_outside; // the walk has left the shim's own frames
+};
+
+static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument) {
+    struct walk *walk = argument;
+    int is_exact = 0;
+    uintptr_t address = _Unwind_GetIPInfo(context, &is_exact);
+    if (address == 0) {
+        walk->end = LP_UNWIND_COMPLETE;
+        return _URC_END_OF_STACK;
+    }
+    if (!walk->is_outside) {
+        if (address != walk->return_address) return _URC_NO_REASON;
+        walk->is_outside = 1;
+    }
+    if (address >> LP_ADDRESS_BITS != 0) return _URC_END_OF_STACK;
+    if (walk->count == walk->capacity) {
+        walk->end = LP_UNWIND_DEPTH;
+        return _URC_END_OF_STACK;
+    }
+    walk->frames[walk->count++] = address + (is_exact ? 1 : 0);
+    return _URC_NO_REASON;
+}
+
+_Noreturn void lp_unwind_give_up(void) {
+    void **escape = lp_thread.unwind_escape;
+    if (escape == NULL) __builtin_trap(); // Not reached: only lp_unwind() runs the code that calls us.
+    __builtin_longjmp(escape, 1);
+}
+
+struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t capacity) {
+    // Written in a function that may return a second time, so they must live in memory.
+    struct walk volatile walk = {
+        .frames = frames,
+        .return_address = return_address,
+        .capacity = capacity,
+        .end = LP_UNWIND_NO_CALLER,
+    };
+    void *escape[5];
+    void *volatile outer = lp_thread.unwind_escape;
+    if (__builtin_setjmp(escape) == 0) {
+        lp_thread.unwind_escape = escape;
+        _Unwind_Backtrace(visit, (void *)&walk);
+    }
+    lp_thread.unwind_escape = outer;
+    if (walk.count == 0 && capacity > 0) {
+        // The walk did not get out of the shim; where the hook returns to is known all the same.
+        frames[0] = return_address;
+        walk.count = 1;
+    }
+    return (struct lp_stack){.count = walk.count, .end = walk.end};
+}
