@@ -1,0 +1,237 @@
+// The malloc family as the target calls it.
+//
+// Reentrancy. A hook can be entered while another one is under way on the same thread, for two reasons.
+// The next allocator may implement one function by another (glibc's reallocarray calls realloc): such a
+// call is part of the outer one and is not recorded. Or a signal handler allocates while the thread is
+// inside the recorder, which is lock-free and reenters without harm: such a call is recorded. So the
+// only state is where on the stack the thread entered the next allocator; deeper calls belong to it. A
+// longjmp out of a handler leaves that mark behind; it lies below the caller's frame then and is
+// ignored.
+//
+// Order. A free is recorded before the next allocator has the block, an allocation after it gave the
+// block: so the address is the recorder's alone while it is being looked up (see live_table.h).
+//
+// errno. The next allocator sets it on failure; the recorder never changes it.
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "early_arena.h"
+#include "next_allocator.h"
+#include "recorder.h"
+#include "thread_state.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define CALLER __builtin_return_address(0)
+
+// ---- Entering the next allocator ----
+
+struct entry {
+    uintptr_t outer;
+    bool is_nested;
+};
+
+// A macro, so that the frame address is the hook's own.
+#define ENTER_NEXT() enter_next((uintptr_t)__builtin_frame_address(0))
+
+static inline struct entry enter_next(uintptr_t frame) {
+    struct entry entry = {.outer = lp_thread.inside_next, .is_nested = false};
+    if (frame < entry.outer) {
+        entry.is_nested = true;
+    } else {
+        entry.outer = 0; // left behind by a longjmp
+        lp_thread.inside_next = frame;
+    }
+    return entry;
+}
+
+static inline void leave_next(struct entry entry) {
+    if (!entry.is_nested) lp_thread.inside_next = 0;
+}
+
+// Records the result of a call that allocates, unless it belongs to an outer one.
+static inline void *finish(struct entry entry, void *block, size_t size, const void *caller) {
+    leave_next(entry);
+    if (block == NULL) return NULL;
+    if (__builtin_expect(entry.is_nested, 0)) {
+        lp_record_nested();
+    } else {
+        lp_record_allocation(block, size, caller);
+    }
+    return block;
+}
+
+// ---- Allocation ----
+
+EXPORT void *malloc(size_t size) {
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.malloc(size), size, CALLER);
+}
+
+EXPORT void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    bool overflows = __builtin_mul_overflow(count, size, &bytes);
+    if (!lp_has_next_allocator()) return overflows ? NULL : lp_early_allocate(bytes, 1);
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.calloc(count, size), bytes, CALLER);
+}
+
+EXPORT void *memalign(size_t alignment, size_t size) {
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, alignment);
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.memalign(alignment, size), size, CALLER);
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size) {
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, alignment);
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.aligned_alloc(alignment, size), size, CALLER);
+}
+
+EXPORT void *valloc(size_t size) {
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, (size_t)getpagesize());
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.valloc(size), size, CALLER);
+}
+
+EXPORT void *pvalloc(size_t size) {
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, (size_t)getpagesize());
+    struct entry entry = ENTER_NEXT();
+    return finish(entry, lp_next.pvalloc(size), size, CALLER);
+}
+
+EXPORT int posix_memalign(void **block, size_t alignment, size_t size) {
+    if (!lp_has_next_allocator()) {
+        void *early = lp_early_allocate(size, alignment);
+        if (early == NULL) return ENOMEM;
+        *block = early;
+        return 0;
+    }
+    struct entry entry = ENTER_NEXT();
+    int status = lp_next.posix_memalign(block, alignment, size);
+    finish(entry, status == 0 ? *block : NULL, size, CALLER);
+    return status;
+}
+
+// ---- Deallocation ----
+
+// True when the block is gone already: there was none, or it came from the early arena.
+static inline bool is_done(void *block) {
+    return block == NULL || lp_early_owns(block);
+}
+
+EXPORT void free(void *block) {
+    if (is_done(block) || !lp_has_next_allocator()) return;
+    lp_record_free(block);
+    lp_next.free(block);
+}
+
+// Gone from glibc's headers since 2.26, but old programs still call it.
+EXPORT void cfree(void *block) {
+    if (is_done(block) || !lp_has_next_allocator()) return;
+    lp_record_free(block);
+    (lp_next.cfree != NULL ? lp_next.cfree : lp_next.free)(block);
+}
+
+// C23; where the next allocator has no sized free, free does the same.
+EXPORT void free_sized(void *block, size_t size) {
+    if (is_done(block) || !lp_has_next_allocator()) return;
+    lp_record_free(block);
+    if (lp_next.free_sized != NULL) {
+        lp_next.free_sized(block, size);
+    } else {
+        lp_next.free(block);
+    }
+}
+
+EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size) {
+    if (is_done(block) || !lp_has_next_allocator()) return;
+    lp_record_free(block);
+    if (lp_next.free_aligned_sized != NULL) {
+        lp_next.free_aligned_sized(block, alignment, size);
+    } else {
+        lp_next.free(block);
+    }
+}
+
+// ---- Reallocation ----
+
+// A block of the early arena can't be handed to the next allocator: it moves there.
+static void *move_early_block(void *block, size_t size, const void *caller) {
+    if (!lp_has_next_allocator()) {
+        void *moved = lp_early_allocate(size, 1);
+        size_t old_size = lp_early_size(block);
+        return moved == NULL ? NULL : memcpy(moved, block, size < old_size ? size : old_size);
+    }
+    struct entry entry = ENTER_NEXT();
+    void *moved = lp_next.malloc(size);
+    size_t old_size = lp_early_size(block);
+    if (moved != NULL) memcpy(moved, block, size < old_size ? size : old_size);
+    return finish(entry, moved, size, caller);
+}
+
+struct pending {
+    struct lp_live_block withdrawn;
+    bool was_recorded;
+    int saved_errno;
+};
+
+static inline struct pending begin_realloc(void *block) {
+    struct pending pending = {.was_recorded = false, .saved_errno = errno};
+    if (block != NULL) pending.was_recorded = lp_withdraw(block, &pending.withdrawn);
+    // realloc(p, 0) may free and return NULL, or fail and return NULL: only a failure sets errno.
+    errno = 0;
+    return pending;
+}
+
+static inline void *end_realloc(struct pending *pending, struct entry entry, void *old, void *block,
+                                size_t size, const void *caller) {
+    bool has_failed = block == NULL && (size != 0 || errno == ENOMEM);
+    if (!has_failed) errno = pending->saved_errno;
+    if (pending->was_recorded) {
+        if (has_failed) {
+            lp_put_back(old, &pending->withdrawn);
+        } else {
+            lp_record_withdrawn_free(&pending->withdrawn);
+        }
+    }
+    return finish(entry, block, size, caller);
+}
+
+EXPORT void *realloc(void *block, size_t size) {
+    if (block != NULL && lp_early_owns(block)) return move_early_block(block, size, CALLER);
+    if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
+    struct pending pending = begin_realloc(block);
+    struct entry entry = ENTER_NEXT();
+    void *moved = lp_next.realloc(block, size);
+    return end_realloc(&pending, entry, block, moved, size, CALLER);
+}
+
+EXPORT void *reallocarray(void *block, size_t count, size_t size) {
+    size_t bytes;
+    bool overflows = __builtin_mul_overflow(count, size, &bytes);
+    // Not forwarded when it can't succeed, nor where the next allocator has none (glibc before 2.26).
+    if (overflows) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (block != NULL && lp_early_owns(block)) return move_early_block(block, bytes, CALLER);
+    if (!lp_has_next_allocator()) return lp_early_allocate(bytes, 1);
+    struct pending pending = begin_realloc(block);
+    struct entry entry = ENTER_NEXT();
+    void *moved = lp_next.reallocarray != NULL ? lp_next.reallocarray(block, count, size)
+                                               : lp_next.realloc(block, bytes);
+    return end_realloc(&pending, entry, block, moved, bytes, CALLER);
+}
+
+// ---- Asking ----
+
+EXPORT size_t malloc_usable_size(void *block) {
+    if (block == NULL) return 0;
+    if (lp_early_owns(block)) return lp_early_size(block);
+    return lp_has_next_allocator() ? lp_next.malloc_usable_size(block) : 0;
+}

@@ -1,0 +1,30 @@
+// The next allocator: what the hooks forward to, found with dlsym(RTLD_NEXT) so that jemalloc, tcmalloc
+// or mimalloc, linked or preloaded, keeps working. Forwarding to glibc's own functions instead would
+// mix allocators in a program that brings another one.
+#ifndef LEAKPROF_NEXT_ALLOCATOR_H
+#define LEAKPROF_NEXT_ALLOCATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hooks.h"
+
+struct lp_next_allocator {
+    uint32_t is_found; // atomic; 1 once all pointers are set
+#define LP_HOOK(name, result, parameters) result(*name) parameters;
+    LP_HOOKS(LP_HOOK)
+#undef LP_HOOK
+};
+extern struct lp_next_allocator lp_next;
+
+// Looks the functions up. Returns false while the lookup is under way further up this thread's stack:
+// dlsym itself allocates, and such calls have to be served from the early arena.
+bool lp_find_next_allocator(void);
+
+static inline bool lp_has_next_allocator(void) {
+    return __builtin_expect(__atomic_load_n(&lp_next.is_found, __ATOMIC_ACQUIRE) != 0, 1) ||
+           lp_find_next_allocator();
+}
+
+#endif

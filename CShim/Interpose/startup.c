@@ -1,0 +1,44 @@
+// Loading and ending: reads the environment, starts the recorder before main, ends it at exit. And the
+// functions of leakshim.h.
+#include <sys/auxv.h>
+
+#include "config.h"
+#include "early_arena.h"
+#include "leakshim.h"
+#include "next_allocator.h"
+#include "process.h"
+#include "recorder.h"
+#include "region_copy.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+extern char **environ;
+
+// In a program that runs with more rights than its caller, the environment is the caller's: the shim
+// forwards and does nothing else.
+static bool is_privileged(void) {
+    return getauxval(AT_SECURE) != 0;
+}
+
+__attribute__((constructor)) static void start(void) {
+    if (is_privileged()) return;
+    lp_has_next_allocator();
+    static struct lp_config config;
+    lp_config_parse((const char *const *)environ, &config);
+    if (!config.start) return;
+    lp_record_early(lp_early_allocations(), lp_early_bytes());
+    lp_recorder_start(&config);
+    if (lp_process_state() == LP_PROCESS_RECORDING) lp_region_copy_on_signal(config.signal);
+}
+
+__attribute__((destructor)) static void end(void) {
+    lp_recorder_end();
+}
+
+EXPORT int leakshim_snapshot(const char *name) {
+    return lp_recorder_copy(name);
+}
+
+EXPORT const char *leakshim_version(void) {
+    return LEAKSHIM_VERSION;
+}
