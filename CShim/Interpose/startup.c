@@ -9,6 +9,7 @@
 #include "process.h"
 #include "recorder.h"
 #include "region_copy.h"
+#include "region_layout.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -40,5 +41,5 @@ EXPORT int leakshim_snapshot(const char *name) {
 }
 
 EXPORT const char *leakshim_version(void) {
-    return LEAKSHIM_VERSION;
+    return LEAKPROF_VERSION;
 }

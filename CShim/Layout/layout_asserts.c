@@ -1,26 +1,27 @@
-// What region_layout.h promises about sizes and offsets, checked by the C compiler. LayoutTests checks
-// that Swift sees the same.
+// What region_layout.h says about sizes and offsets, checked by the C compiler.
 #include "region_layout.h"
 
 #define LP_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has changed size")
 #define LP_ASSERT_OFFSET(type, field, bytes)                                                           \
     _Static_assert(offsetof(type, field) == (bytes), #type "." #field " has moved")
 
-LP_ASSERT_SIZE(struct lp_header, 320);
-LP_ASSERT_SIZE(struct lp_epoch, 16);
-LP_ASSERT_SIZE(struct lp_module, 72);
-LP_ASSERT_SIZE(struct lp_node, 24);
-LP_ASSERT_SIZE(struct lp_counter, 64);
-LP_ASSERT_SIZE(struct lp_sampled, 64);
+LP_ASSERT_SIZE(struct lp_header, LP_HEADER_BYTES);
+LP_ASSERT_SIZE(struct lp_epoch, LP_EPOCH_BYTES);
+LP_ASSERT_SIZE(struct lp_module, LP_MODULE_BYTES);
+LP_ASSERT_SIZE(struct lp_node, LP_NODE_BYTES);
+LP_ASSERT_SIZE(struct lp_counter, LP_COUNTER_BYTES);
+LP_ASSERT_SIZE(struct lp_sampled, LP_COUNTER_BYTES);
 
 // The words every allocation reads share no cache line with words that allocations write.
-LP_ASSERT_OFFSET(struct lp_header, state, 192);
-LP_ASSERT_OFFSET(struct lp_header, epochs_used, 256);
+LP_ASSERT_OFFSET(struct lp_header, state, LP_HEADER_STATE_OFF);
+LP_ASSERT_OFFSET(struct lp_header, epochs_used, LP_HEADER_EPOCHS_USED_OFF);
+_Static_assert(LP_HEADER_STATE_OFF % 64 == 0 && LP_HEADER_EPOCHS_USED_OFF % 64 == 0, "cache lines");
 
 // A counter is one cache line with the freed sums in front: readers rely on both.
+_Static_assert(LP_COUNTER_BYTES == 64, "cache line");
 LP_ASSERT_OFFSET(struct lp_counter, freed_objects, 0);
 LP_ASSERT_OFFSET(struct lp_counter, freed_bytes, 8);
-LP_ASSERT_OFFSET(struct lp_counter, allocated_objects, 16);
-LP_ASSERT_OFFSET(struct lp_counter, allocated_bytes, 24);
+LP_ASSERT_OFFSET(struct lp_counter, allocated_objects, LP_COUNTER_ALLOCATED_OFF);
+LP_ASSERT_OFFSET(struct lp_counter, stack, LP_COUNTER_STACK_OFF);
 LP_ASSERT_OFFSET(struct lp_sampled, freed_extra_objects, 0);
-LP_ASSERT_OFFSET(struct lp_sampled, allocated_extra_objects, 32);
+LP_ASSERT_OFFSET(struct lp_sampled, allocated_extra_objects, LP_SAMPLED_ALLOCATED_OFF);

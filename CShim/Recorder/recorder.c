@@ -22,7 +22,12 @@
 union lp_process_pages lp_process_pages __attribute__((aligned(4096)));
 _Thread_local struct lp_thread lp_thread;
 
-struct lp_status lp_status = {.mark = "leakshim-status", .layout_version = LP_LAYOUT_VERSION};
+// Not static, or the compiler would keep it in registers: nobody here reads it.
+struct lp_status lp_status = {
+    .mark_low = LP_STATUS_MARK_LOW,
+    .mark_high = LP_STATUS_MARK_HIGH,
+    .layout_version = LP_LAYOUT_VERSION,
+};
 
 // What a forked child needs of its parent; everything else it starts with is in lp_process, wiped.
 static struct {
@@ -123,7 +128,7 @@ static uint32_t turn_off(uint32_t reason) {
         lp_store_release_u32(&lp_process.header->state, LP_STATE_OFF);
     }
     lp_status.off_reason = reason;
-    lp_status.process_state = LP_PROCESS_OFF;
+    lp_status.is_recording = 0;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_OFF);
     return reason;
 }
@@ -186,7 +191,7 @@ static void begin(uint32_t forked_from) {
     }
     lp_record_early(inherited.early_allocations, inherited.early_bytes);
     lp_status.off_reason = LP_OFF_NONE;
-    lp_status.process_state = LP_PROCESS_RECORDING;
+    lp_status.is_recording = 1;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_RECORDING);
 }
 

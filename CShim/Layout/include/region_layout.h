@@ -27,6 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The version of shim and analyzer.
+#define LEAKPROF_VERSION "0.1.0"
+
 // "LEAKREG1" in memory order. Written last during creation, with release order.
 #define LP_MAGIC 0x314745524b41454cULL
 // Raised whenever the meaning of a field changes. Readers refuse every other value.
@@ -240,6 +243,33 @@ struct lp_sampled {
 };
 
 #define LP_EXTRA_OBJECTS_ONE 256
+
+// Lies in the shim's own data, where an analyzer finds it by its mark: says why there is no region.
+struct lp_status {
+    uint64_t mark_low;  // LP_STATUS_MARK_LOW
+    uint64_t mark_high; // LP_STATUS_MARK_HIGH
+    uint32_t layout_version;
+    uint32_t is_recording;
+    uint32_t off_reason; // LP_OFF_*
+    uint32_t pid;
+};
+
+// "leakshim" and "-status" in memory order.
+#define LP_STATUS_MARK_LOW 0x6d6968736b61656cULL
+#define LP_STATUS_MARK_HIGH 0x007375746174732dULL
+
+// Sizes and offsets as the C compiler lays them out, in bytes: layout_asserts.c holds it to them, and
+// LayoutTests holds Swift to them.
+#define LP_HEADER_BYTES 320
+#define LP_HEADER_STATE_OFF 192
+#define LP_HEADER_EPOCHS_USED_OFF 256
+#define LP_EPOCH_BYTES 16
+#define LP_MODULE_BYTES 72
+#define LP_NODE_BYTES 24
+#define LP_COUNTER_BYTES 64
+#define LP_COUNTER_ALLOCATED_OFF 16
+#define LP_COUNTER_STACK_OFF 32
+#define LP_SAMPLED_ALLOCATED_OFF 32
 
 static inline uint32_t lp_layout_signature(void) {
     uint32_t hash = LP_LAYOUT_VERSION;

@@ -49,15 +49,4 @@ void lp_put_back(void *block, const struct lp_live_block *withdrawn);
 // Counts allocations served before the next allocator was found, and the memory set aside for them.
 void lp_record_early(uint64_t allocations, uint64_t bytes_in_use);
 
-// Why there is no region, for an analyzer that finds the shim in a process and no file: it looks for
-// `mark` in the process's memory.
-struct lp_status {
-    char mark[16]; // "leakshim-status\0"
-    uint32_t layout_version;
-    uint32_t process_state; // LP_PROCESS_*
-    uint32_t off_reason;    // LP_OFF_*
-    uint32_t pid;
-};
-extern struct lp_status lp_status;
-
 #endif
