@@ -1,0 +1,58 @@
+/// A file mapped for execution in the target.
+///
+/// The same path loaded again, or at another address, is another mapping.
+package struct Mapping: Sendable, Hashable {
+    /// The first runtime address.
+    package var start: UInt64
+    /// One past the last runtime address.
+    package var limit: UInt64
+    /// Where in the file the first address comes from, in bytes.
+    package var fileOffset: UInt64
+    /// The path as the target saw it, or a name such as `linux-vdso.so.1`.
+    package var path: String
+    /// The build ID in lowercase hexadecimal; empty when the file has none.
+    package var buildID: String
+    /// What symbolization found for this mapping.
+    package var symbols: SymbolCoverage
+
+    package init(
+        start: UInt64, limit: UInt64, fileOffset: UInt64 = 0, path: String, buildID: String = "",
+        symbols: SymbolCoverage = SymbolCoverage()
+    ) {
+        self.start = start
+        self.limit = limit
+        self.fileOffset = fileOffset
+        self.path = path
+        self.buildID = buildID
+        self.symbols = symbols
+    }
+
+    /// The last component of the path.
+    package var name: String { path.lastPathComponent }
+}
+
+/// Which parts of its frames a mapping's symbols and debug information could fill in.
+package struct SymbolCoverage: Sendable, Hashable {
+    package var hasFunctions: Bool
+    package var hasFilenames: Bool
+    package var hasLineNumbers: Bool
+    package var hasInlineFrames: Bool
+
+    package init(
+        hasFunctions: Bool = false, hasFilenames: Bool = false, hasLineNumbers: Bool = false,
+        hasInlineFrames: Bool = false
+    ) {
+        self.hasFunctions = hasFunctions
+        self.hasFilenames = hasFilenames
+        self.hasLineNumbers = hasLineNumbers
+        self.hasInlineFrames = hasInlineFrames
+    }
+}
+
+extension String {
+    /// What follows the last slash; the string itself when there is none.
+    package var lastPathComponent: String {
+        guard let slash = lastIndex(of: "/") else { return self }
+        return String(self[index(after: slash)...])
+    }
+}

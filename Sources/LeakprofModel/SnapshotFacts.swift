@@ -1,0 +1,119 @@
+/// What is known about a snapshot besides its samples.
+package struct SnapshotFacts: Sendable, Equatable {
+    /// When the snapshot was taken, in nanoseconds since 1970 UTC; 0 when unknown.
+    package var capturedAt: Int64
+    /// How long the recording had run by then, in nanoseconds; 0 when unknown.
+    package var duration: Int64
+    /// The mean sampling interval in bytes; 1 when every block was recorded; 0 when unknown.
+    package var period: Int64
+    package var process: ProcessFacts?
+    package var recording: RecordingFacts?
+    /// What symbolization could not do, one sentence each.
+    package var notes: [String]
+
+    package init(
+        capturedAt: Int64 = 0, duration: Int64 = 0, period: Int64 = 0,
+        process: ProcessFacts? = nil, recording: RecordingFacts? = nil, notes: [String] = []
+    ) {
+        self.capturedAt = capturedAt
+        self.duration = duration
+        self.period = period
+        self.process = process
+        self.recording = recording
+        self.notes = notes
+    }
+}
+
+/// The target, as the kernel describes it.
+package struct ProcessFacts: Sendable, Equatable, Codable {
+    /// The process ID in the target's own pid namespace.
+    package var pid: Int64
+    /// When the process started, in clock ticks since boot.
+    package var startTicks: UInt64
+    /// Tells two programs that one process ran after another (exec) apart; hexadecimal.
+    package var image: String
+    /// The executable's path.
+    package var executable: String
+    /// The command line; empty when the process was gone.
+    package var arguments: [String]
+    /// The parent's process ID if the process is a fork that did not call exec, else 0.
+    package var forkedFrom: Int64
+    /// Resident memory in bytes; `nil` when the process was gone.
+    package var residentBytes: Int64?
+    /// The memory limit of its control group in bytes; `nil` when there is none or it is unknown.
+    package var memoryLimitBytes: Int64?
+
+    package init(
+        pid: Int64, startTicks: UInt64 = 0, image: String = "", executable: String = "",
+        arguments: [String] = [], forkedFrom: Int64 = 0, residentBytes: Int64? = nil,
+        memoryLimitBytes: Int64? = nil
+    ) {
+        self.pid = pid
+        self.startTicks = startTicks
+        self.image = image
+        self.executable = executable
+        self.arguments = arguments
+        self.forkedFrom = forkedFrom
+        self.residentBytes = residentBytes
+        self.memoryLimitBytes = memoryLimitBytes
+    }
+
+    /// The executable's file name.
+    package var name: String { executable.lastPathComponent }
+
+    /// Whether both describe the same program run, so that epochs of one mean something in the other.
+    package func isSameRun(as other: ProcessFacts) -> Bool {
+        pid == other.pid && startTicks == other.startTicks && image == other.image
+            && startTicks != 0
+    }
+}
+
+/// How the target was recorded.
+package struct RecordingFacts: Sendable, Equatable, Codable {
+    /// `auto`, `exact` or `sampled`.
+    package var mode: String
+    /// `recording`, `ended` (the program ran its exit handlers), `killed` (the process is gone without
+    /// having run them), or `off: ` and the reason.
+    package var state: String
+    /// The sampling interval in force, in bytes; 0 when every block is recorded.
+    package var intervalBytes: Int64
+    /// Frames kept per stack trace.
+    package var maxDepth: Int64
+    /// Blocks born in later epochs were allocated after the snapshot was begun.
+    package var cutEpoch: UInt32
+    package var epochs: [EpochFacts]
+    /// Events that make the picture incomplete, by name; only those that are not 0.
+    package var statistics: [String: Int64]
+    /// Memory the recording takes in the target, in bytes: the region and the live table.
+    package var regionBytes: Int64
+    package var liveTableBytes: Int64
+
+    package init(
+        mode: String, state: String, intervalBytes: Int64 = 0, maxDepth: Int64 = 0,
+        cutEpoch: UInt32 = 0, epochs: [EpochFacts] = [], statistics: [String: Int64] = [:],
+        regionBytes: Int64 = 0, liveTableBytes: Int64 = 0
+    ) {
+        self.mode = mode
+        self.state = state
+        self.intervalBytes = intervalBytes
+        self.maxDepth = maxDepth
+        self.cutEpoch = cutEpoch
+        self.epochs = epochs
+        self.statistics = statistics
+        self.regionBytes = regionBytes
+        self.liveTableBytes = liveTableBytes
+    }
+}
+
+/// A birth epoch; the first one has number 1.
+package struct EpochFacts: Sendable, Equatable, Codable {
+    /// When it began, in nanoseconds after recording began.
+    package var startedAfter: Int64
+    /// `start`, `clock` or `snapshot`.
+    package var reason: String
+
+    package init(startedAfter: Int64, reason: String) {
+        self.startedAfter = startedAfter
+        self.reason = reason
+    }
+}
