@@ -1,0 +1,179 @@
+internal import FoundationEssentials
+package import LeakprofModel
+internal import SwiftProtobuf
+
+/// Reads pprof profiles, leakprof's own and those of other tools, into snapshots.
+///
+/// The bytes may come from anywhere: every index is checked, and a profile that decompresses to more than
+/// ``sizeLimit`` bytes is refused.
+package enum ProfileDecoder {
+    /// The most bytes a profile may have uncompressed: 1 GiB.
+    package static let sizeLimit = 1 << 30
+
+    package static func decode(_ bytes: [UInt8]) throws(ProfileError) -> Snapshot {
+        let isCompressed = bytes.starts(with: Gzip.magic)
+        let plain = isCompressed ? try Gzip.decompress(bytes, limit: sizeLimit) : bytes
+        guard let profile = try? Perftools_Profiles_Profile(serializedBytes: plain),
+            !profile.sampleType.isEmpty
+        else { throw .unrecognized }
+        return try ProfileReader(profile).snapshot()
+    }
+}
+
+private struct ProfileReader {
+    private let profile: Perftools_Profiles_Profile
+    private let mappingIndices: [UInt64: Int]
+    private let locationIndices: [UInt64: Int]
+    private let functionIndices: [UInt64: Int]
+
+    init(_ profile: Perftools_Profiles_Profile) throws(ProfileError) {
+        self.profile = profile
+        mappingIndices = try Self.indices(profile.mapping.map(\.id), "mapping")
+        locationIndices = try Self.indices(profile.location.map(\.id), "location")
+        functionIndices = try Self.indices(profile.function.map(\.id), "function")
+    }
+
+    private static func indices(
+        _ ids: [UInt64], _ kind: String
+    ) throws(ProfileError) -> [UInt64: Int] {
+        var indices: [UInt64: Int] = [:]
+        for (index, id) in ids.enumerated() {
+            guard id != 0 else { throw .inconsistent("a \(kind) has the id 0") }
+            guard indices.updateValue(index, forKey: id) == nil else {
+                throw .inconsistent("two \(kind)s have the id \(id)")
+            }
+        }
+        return indices
+    }
+
+    private func string(_ index: Int64) throws(ProfileError) -> String {
+        guard let position = Int(exactly: index), profile.stringTable.indices.contains(position)
+        else { throw .inconsistent("there is no string \(index)") }
+        return profile.stringTable[position]
+    }
+
+    func snapshot() throws(ProfileError) -> Snapshot {
+        var snapshot = Snapshot(facts: try facts())
+        let columns = try valueColumns()
+        for mapping in profile.mapping { snapshot.mappings.append(try read(mapping)) }
+        for location in profile.location {
+            snapshot.locations.append(try read(location, mappings: snapshot.mappings))
+        }
+        for sample in profile.sample { snapshot.samples.append(try read(sample, columns)) }
+        return snapshot
+    }
+
+    /// Which of a sample's values is which sum.
+    ///
+    /// Tools that know only one moment call them `objects` and `space`.
+    private func valueColumns() throws(ProfileError) -> [SampleType: Int] {
+        var columns: [SampleType: Int] = [:]
+        var names: [String] = []
+        for (column, valueType) in profile.sampleType.enumerated() {
+            let type = try string(valueType.type)
+            names.append("\(type)/\(try string(valueType.unit))")
+            let known =
+                switch type {
+                case "objects": SampleType.inuseObjects
+                case "space": SampleType.inuseSpace
+                default: SampleType(rawValue: type)
+                }
+            if let known { columns[known] = column }
+        }
+        guard columns[.inuseSpace] != nil || columns[.allocSpace] != nil else {
+            throw .notAHeapProfile(sampleTypes: names)
+        }
+        return columns
+    }
+
+    private func read(
+        _ mapping: Perftools_Profiles_Mapping
+    ) throws(ProfileError) -> LeakprofModel.Mapping {
+        LeakprofModel.Mapping(
+            start: mapping.memoryStart, limit: mapping.memoryLimit, fileOffset: mapping.fileOffset,
+            path: try string(mapping.filename), buildID: try string(mapping.buildID),
+            symbols: SymbolCoverage(
+                hasFunctions: mapping.hasFunctions_p, hasFilenames: mapping.hasFilenames_p,
+                hasLineNumbers: mapping.hasLineNumbers_p,
+                hasInlineFrames: mapping.hasInlineFrames_p))
+    }
+
+    private func read(
+        _ entry: Perftools_Profiles_Location, mappings: [LeakprofModel.Mapping]
+    ) throws(ProfileError) -> LeakprofModel.Location {
+        var location = LeakprofModel.Location(address: entry.address)
+        if entry.mappingID != 0 {
+            guard let mapping = mappingIndices[entry.mappingID] else {
+                throw .inconsistent("location \(entry.id) names no mapping")
+            }
+            location.mapping = mapping
+        }
+        for line in entry.line {
+            guard let index = functionIndices[line.functionID] else {
+                throw .inconsistent("location \(entry.id) names no function")
+            }
+            let function = profile.function[index]
+            let name = try string(function.name)
+            let systemName = try string(function.systemName)
+            location.frames.append(
+                Frame(
+                    function: name.isEmpty ? systemName : name,
+                    systemName: systemName == name ? "" : systemName,
+                    file: try string(function.filename), line: line.line,
+                    startLine: function.startLine))
+        }
+        if location.frames.isEmpty || location.frames.contains(where: { $0.function.isEmpty }) {
+            let mapping = location.mapping.map { mappings[$0] }
+            location.frames = [.unsymbolized(address: entry.address, in: mapping)]
+        }
+        return location
+    }
+
+    private func read(
+        _ entry: Perftools_Profiles_Sample, _ columns: [SampleType: Int]
+    ) throws(ProfileError) -> LeakprofModel.Sample {
+        guard entry.value.count == profile.sampleType.count else {
+            throw .inconsistent("a sample has \(entry.value.count) values")
+        }
+        var sample = LeakprofModel.Sample(
+            stack: [],
+            counts: AllocationCounts(
+                allocObjects: columns[.allocObjects].map { entry.value[$0] } ?? 0,
+                allocSpace: columns[.allocSpace].map { entry.value[$0] } ?? 0,
+                inuseObjects: columns[.inuseObjects].map { entry.value[$0] } ?? 0,
+                inuseSpace: columns[.inuseSpace].map { entry.value[$0] } ?? 0))
+        sample.stack.reserveCapacity(entry.locationID.count)
+        for id in entry.locationID {
+            guard let index = locationIndices[id] else {
+                throw .inconsistent("a sample names no location")
+            }
+            sample.stack.append(index)
+        }
+        for label in entry.label {
+            switch try string(label.key) {
+            case LabelKey.epoch: sample.epoch = UInt32(clamping: label.num)
+            case LabelKey.varianceObjects: sample.variance.inuseObjects = max(0, label.num)
+            case LabelKey.varianceSpace: sample.variance.inuseSpace = max(0, label.num)
+            default: break
+            }
+        }
+        return sample
+    }
+
+    private func facts() throws(ProfileError) -> SnapshotFacts {
+        var facts = SnapshotFacts(
+            capturedAt: profile.timeNanos, duration: profile.durationNanos, period: profile.period)
+        for index in profile.comment {
+            let comment = try string(index)
+            guard comment.hasPrefix(CommentFacts.prefix) else { continue }
+            let json = Data(comment.utf8.dropFirst(CommentFacts.prefix.utf8.count))
+            guard let read = try? JSONDecoder().decode(CommentFacts.self, from: json) else {
+                throw .inconsistent("its leakprof comment is not what this version writes")
+            }
+            facts.process = read.process
+            facts.recording = read.recording
+            facts.notes = read.notes ?? []
+        }
+        return facts
+    }
+}
