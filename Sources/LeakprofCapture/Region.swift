@@ -1,0 +1,167 @@
+internal import CLeakprofLayout
+internal import Glibc
+package import LeakprofModel
+
+/// A recording region on disk: of a running process, of a dead one, or a copy the target wrote.
+package struct Region: Sendable {
+    package let path: String
+
+    package init(path: String) { self.path = path }
+
+    /// Reads everything in the region into a snapshot without symbols.
+    ///
+    /// The target is not stopped and not slowed down: its file is copied. Every allocation that returned
+    /// before the call began is in the snapshot, and every free that had begun is not live; of what
+    /// happens meanwhile, at most one operation per thread is seen half.
+    ///
+    /// With `startsEpoch`, blocks allocated from now on get a new birth epoch, so that a later
+    /// snapshot can tell them apart. It is ignored for dead processes and copies.
+    package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
+        let process = runningProcess()
+        let file = try open(forEpochRequest: startsEpoch && process != nil)
+        let header = try RegionHeader(of: file)
+        if startsEpoch, process != nil { file.requestEpoch(after: header.raw.epoch) }
+        let tables = try RegionTables(of: file, header: header)
+        var (snapshot, damagedRecords) = SnapshotBuilder(tables).build()
+        let facts = FactsReader(tables: tables, process: process, damagedRecords: damagedRecords)
+        snapshot.facts = facts.read(mappings: snapshot.mappings)
+        return snapshot
+    }
+
+    /// The header and the tables' use, for people who debug the recording itself: name and value, in
+    /// the order of the header.
+    package func inspect() throws(CaptureError) -> [(name: String, value: String)] {
+        let file = try open(forEpochRequest: false)
+        let tables = try RegionTables(of: file, header: try RegionHeader(of: file))
+        return RegionInspection(tables: tables).lines
+    }
+
+    /// The process that is writing the region, if it is still there.
+    package func runningProcessID() -> Int32? { runningProcess()?.pid }
+
+    /// The region a process left, once it has ended; `nil` when it left none.
+    ///
+    /// `directory` is the recording directory, if not the default one.
+    package static func left(
+        byPid pid: Int32, startTicks: UInt64, directory: String?
+    ) -> Region? {
+        RegionDirectory.regions(ofPid: pid, in: directory).last { path in
+            RegionName(path.lastPathComponent)?.startTicks == startTicks
+        }.map(Region.init(path:))
+    }
+
+    /// When a process started, in clock ticks since boot; 0 when there is no such process.
+    package static func startTicks(ofPid pid: Int32) -> UInt64 { ProcFile.startTicks(of: pid) ?? 0 }
+
+    /// Deletes the file.
+    package func remove() { unlink(path) }
+
+    /// A reader who may not write the file can't ask for an epoch, and still reads.
+    private func open(forEpochRequest: Bool) throws(CaptureError) -> RegionFile {
+        if forEpochRequest, let file = try? RegionFile(path: path, forEpochRequest: true) {
+            return file
+        }
+        return try RegionFile(path: path)
+    }
+
+    /// In the file's name is the process ID of the target's own namespace; in another namespace, the
+    /// process that has the file mapped has another one.
+    private func runningProcess() -> LiveProcess? {
+        guard let name = RegionName(path.lastPathComponent), !name.isCopy else { return nil }
+        if path.hasPrefix("/proc/"), let pid = Int32(path.split(separator: "/")[1]) {
+            return LiveProcess(pid: pid)
+        }
+        guard let process = LiveProcess(pid: name.pid), process.startTicks == name.startTicks
+        else { return nil }
+        return process
+    }
+}
+
+/// Gathers what a snapshot says besides its samples.
+struct FactsReader {
+    let tables: RegionTables
+    /// The running target; `nil` for a dead one and for a copy.
+    let process: LiveProcess?
+    let damagedRecords: Int
+
+    private var header: lp_header { tables.header.raw }
+
+    func read(mappings: [Mapping]) -> SnapshotFacts {
+        let end = endOfRecording
+        let duration = Int64(clamping: end &- header.started_monotonic_ns)
+        return SnapshotFacts(
+            capturedAt: capturedAt(duration: duration), duration: max(0, duration),
+            period: max(1, interval), process: processFacts(mappings: mappings),
+            recording: recordingFacts)
+    }
+
+    private var isCopy: Bool { header.copied_monotonic_ns != 0 }
+
+    /// On the clock the shim uses.
+    private var endOfRecording: UInt64 {
+        if isCopy { return header.copied_monotonic_ns }
+        if header.ended_monotonic_ns != 0 { return header.ended_monotonic_ns }
+        if process == nil { return header.last_active_ns }
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+
+    private func capturedAt(duration: Int64) -> Int64 {
+        if isCopy { return Int64(clamping: header.copied_realtime_ns) }
+        return Int64(clamping: header.started_realtime_ns).saturatingAdd(duration)
+    }
+
+    private var interval: Int64 {
+        let index = Int(header.interval_index)
+        return tables.intervals.indices.contains(index)
+            ? Int64(clamping: tables.intervals[index]) : 0
+    }
+
+    private func processFacts(mappings: [Mapping]) -> ProcessFacts {
+        ProcessFacts(
+            pid: Int64(header.pid), startTicks: header.start_ticks,
+            image: String(header.image_nonce, radix: 16),
+            executable: process?.executable ?? mappings.first?.path ?? "",
+            arguments: process?.arguments ?? [], forkedFrom: Int64(header.forked_from),
+            residentBytes: process?.residentBytes, memoryLimitBytes: process?.memoryLimitBytes)
+    }
+
+    private var recordingFacts: RecordingFacts {
+        let cut = isCopy ? header.copy_cut_epoch : header.epoch
+        return RecordingFacts(
+            mode: RegionWords.mode(header.mode), state: state, intervalBytes: interval,
+            maxDepth: Int64(header.max_depth), cutEpoch: cut, epochs: epochs,
+            statistics: statistics, regionBytes: Int64(clamping: header.region_bytes),
+            liveTableBytes: Int64(clamping: tables.statistic(LP_STAT_LIVE_TABLE_BYTES)))
+    }
+
+    private var state: String {
+        switch header.state {
+        case UInt32(LP_STATE_ENDED): "ended"
+        case UInt32(LP_STATE_OFF): "off: " + RegionWords.offReason(header.off_reason)
+        case _ where process == nil && !isCopy: "killed"
+        default: "recording"
+        }
+    }
+
+    private var epochs: [EpochFacts] {
+        tables.epochs.map { epoch in
+            // An epoch that began while the region was copied may not have its time yet.
+            let started = epoch.started_monotonic_ns
+            let after = started == 0 ? 0 : Int64(clamping: started &- header.started_monotonic_ns)
+            return EpochFacts(
+                startedAfter: max(0, after), reason: RegionWords.epochReason(epoch.reason))
+        }
+    }
+
+    private var statistics: [String: Int64] {
+        var statistics: [String: Int64] = [:]
+        for (index, name) in RegionWords.statistics {
+            let value = tables.statistic(index)
+            if value != 0 { statistics[name] = Int64(clamping: value) }
+        }
+        if damagedRecords != 0 { statistics["damaged_records"] = Int64(damagedRecords) }
+        return statistics
+    }
+}

@@ -1,0 +1,107 @@
+internal import CLeakprofLayout
+internal import Glibc
+internal import SystemPackage
+
+/// An open region: copies of its bytes, and nothing else.
+///
+/// The target may be hostile and may change or truncate the file at any time. So nothing is mapped;
+/// every byte is read with pread(2) into private memory, and a short read is an error, not a fault.
+struct RegionFile: ~Copyable {
+    let path: String
+    let bytes: Int
+    private let descriptor: FileDescriptor
+
+    /// Opens a region of this user, or of any user for root.
+    ///
+    /// With `forEpochRequest` it is opened for writing too, which ``requestEpoch(after:)`` needs.
+    init(path: String, forEpochRequest: Bool = false) throws(CaptureError) {
+        (descriptor, bytes) = try Self.open(path, forEpochRequest ? .readWrite : .readOnly)
+        self.path = path
+    }
+
+    private static func open(
+        _ path: String, _ mode: FileDescriptor.AccessMode
+    ) throws(CaptureError) -> (FileDescriptor, bytes: Int) {
+        let descriptor: FileDescriptor
+        do {
+            // nonBlocking: a FIFO of that name must not hold us up.
+            descriptor = try FileDescriptor.open(
+                FilePath(path), mode, options: [.noFollow, .closeOnExec, .nonBlocking])
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
+        var status = stat()
+        let refusal: CaptureError? =
+            if fstat(descriptor.rawValue, &status) != 0 {
+                .unreadable(path: path, reason: "\(Errno(rawValue: errno))")
+            } else if status.st_mode & S_IFMT != S_IFREG {
+                .unreadable(path: path, reason: "it is not a file")
+            } else if status.st_uid != geteuid() && geteuid() != 0 {
+                .foreignOwner(path: path, owner: status.st_uid)
+            } else if status.st_size > LP_REGION_BYTES_MAX {
+                .damaged(path: path, what: "it is larger than any region")
+            } else {
+                nil
+            }
+        if let refusal {
+            try? descriptor.close()
+            throw refusal
+        }
+        return (descriptor, Int(status.st_size))
+    }
+
+    deinit { try? descriptor.close() }
+
+    /// Copies `count` bytes from `offset`, upwards.
+    func read(at offset: Int, count: Int) throws(CaptureError) -> [UInt8] {
+        guard offset >= 0, count >= 0, offset <= bytes, count <= bytes - offset else {
+            throw .damaged(path: path, what: "it refers to bytes behind its end")
+        }
+        var buffer = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            do {
+                let got = try buffer.withUnsafeMutableBytes { buffer in
+                    let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
+                    return try descriptor.read(
+                        fromAbsoluteOffset: Int64(offset + filled), into: rest)
+                }
+                guard got > 0 else {
+                    throw CaptureError.damaged(path: path, what: "it was cut short")
+                }
+                filled += got
+            } catch let error as CaptureError {
+                throw error
+            } catch {
+                throw .unreadable(path: path, reason: "\(error)")
+            }
+        }
+        return buffer
+    }
+
+    /// Copies `count` records of one table.
+    func readRecords<Record: BitwiseCopyable>(
+        _ type: Record.Type, at offset: Int, count: Int
+    ) throws(CaptureError) -> [Record] {
+        let raw = try read(at: offset, count: count * MemoryLayout<Record>.stride)
+        return raw.withUnsafeBytes { raw in
+            (0..<count).map { index in
+                raw.loadUnaligned(
+                    fromByteOffset: index * MemoryLayout<Record>.stride, as: Record.self)
+            }
+        }
+    }
+
+    /// Asks the shim to start the epoch after `epoch`.
+    ///
+    /// Best effort: the target starts it with its next allocation, and a region that can't be written
+    /// is read all the same.
+    func requestEpoch(after epoch: UInt32) {
+        guard let offset = MemoryLayout<lp_header>.offset(of: \lp_header.epoch_request),
+            epoch < UInt32.max
+        else { return }
+        _ = withUnsafeBytes(of: epoch + 1) { bytes in
+            try? descriptor.writeAll(toAbsoluteOffset: Int64(offset), bytes)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+internal import CLeakprofLayout
+
+/// Private copies of a region's tables, taken so that whatever an earlier copy refers to is complete in
+/// the later ones (see region_layout.h).
+struct RegionTables {
+    /// As it was when the copying began.
+    let header: RegionHeader
+    let counters: [lp_counter]
+    /// The counters that were sampled, with the weights' sums.
+    let sampled: [Int: lp_sampled]
+    let nodes: [lp_node]
+    let modules: [lp_module]
+    let strings: [UInt8]
+    let epochs: [lp_epoch]
+    let statistics: [UInt64]
+    let intervals: [UInt64]
+    /// Counters that stayed inconsistent however often they were read.
+    let tornCounters: Int
+
+    /// How often a counter is read again that shows more freed than allocated.
+    private static let attempts = 3
+
+    init(of file: borrowing RegionFile, header: RegionHeader) throws(CaptureError) {
+        self.header = header
+        let counterCount = header.used(header.raw.counters_used, of: header.counters)
+        var counters = try file.readRecords(
+            lp_counter.self, at: header.counters.offset, count: counterCount)
+        // Weights lie in records of the same table, so they were copied with it.
+        var sampled: [Int: lp_sampled] = [:]
+        var weights: Set<Int> = []
+        var torn = 0
+        for index in counters.indices where counters[index].sampled != 0 {
+            weights.insert(Int(counters[index].sampled))
+        }
+        for index in counters.indices where counters[index].epoch != 0 && !weights.contains(index) {
+            for _ in 0..<Self.attempts where !counters[index].isPlausible {
+                counters[index] = try file.readRecords(
+                    lp_counter.self,
+                    at: header.counters.offset + index * MemoryLayout<lp_counter>.stride, count: 1)[
+                        0]
+            }
+            if !counters[index].isPlausible { torn += 1 }
+            let weight = Int(counters[index].sampled)
+            if weight != 0, counters.indices.contains(weight) {
+                sampled[index] = unsafeBitCast(counters[weight], to: lp_sampled.self)
+            }
+        }
+        for weight in weights where counters.indices.contains(weight) {
+            counters[weight] = lp_counter()
+        }
+        self.counters = counters
+        self.sampled = sampled
+        tornCounters = torn
+
+        // What the counters refer to may have been added since the header was read.
+        let later = try RegionHeader(of: file)
+        nodes = try file.readRecords(
+            lp_node.self, at: header.nodes.offset,
+            count: header.used(later.raw.nodes_used, of: header.nodes))
+        modules = try file.readRecords(
+            lp_module.self, at: header.modules.offset,
+            count: header.used(later.raw.modules_used, of: header.modules))
+        strings = try file.read(
+            at: header.strings.offset,
+            count: header.used(later.raw.strings_used, of: header.strings))
+        epochs = try file.readRecords(
+            lp_epoch.self, at: header.epochs.offset,
+            count: header.used(header.raw.epoch, of: header.epochs))
+        statistics = try file.readRecords(
+            UInt64.self, at: header.statistics.offset, count: header.statistics.capacity)
+        intervals = try file.readRecords(
+            UInt64.self, at: header.intervals.offset, count: header.intervals.capacity)
+    }
+
+    /// The strings' bytes from `offset`, as text; empty when they are not there.
+    func string(at offset: UInt32, length: UInt32) -> String {
+        String(decoding: bytes(at: offset, length: length), as: UTF8.self)
+    }
+
+    func bytes(at offset: UInt32, length: UInt32) -> ArraySlice<UInt8> {
+        guard Int(offset) <= strings.count, Int(length) <= strings.count - Int(offset) else {
+            return []
+        }
+        return strings[Int(offset)..<Int(offset) + Int(length)]
+    }
+
+    func statistic(_ index: Int32) -> UInt64 {
+        statistics.indices.contains(Int(index)) ? statistics[Int(index)] : 0
+    }
+}
+
+extension lp_counter {
+    /// Whether no more was freed than allocated.
+    fileprivate var isPlausible: Bool {
+        freed_objects <= allocated_objects && freed_bytes <= allocated_bytes
+    }
+}

@@ -1,0 +1,150 @@
+internal import CLeakprofLayout
+internal import LeakprofModel
+
+/// Turns the copied tables of a region into a snapshot without symbols.
+struct SnapshotBuilder {
+    private let tables: RegionTables
+    private var snapshot = Snapshot()
+    /// By what a node holds: return address and module.
+    private var locationIndices: [UInt64: Int] = [:]
+    private var placeholderIndices: [Placeholder: Int] = [:]
+    /// Records that refer to what is not there, or stayed inconsistent.
+    private(set) var damagedRecords: Int
+
+    init(_ tables: RegionTables) {
+        self.tables = tables
+        damagedRecords = tables.tornCounters
+    }
+
+    /// The mappings, locations and samples; the facts are the caller's to add.
+    consuming func build() -> (snapshot: Snapshot, damagedRecords: Int) {
+        // Module 1 is the program; record 0 means none.
+        for module in tables.modules.dropFirst() { snapshot.mappings.append(mapping(module)) }
+        for index in tables.counters.indices { addSample(index) }
+        return (snapshot, damagedRecords)
+    }
+
+    private func mapping(_ module: lp_module) -> Mapping {
+        // A record that was never finished keeps its place, so that indices stay right.
+        guard module.published == 1, module.end > module.start else {
+            return Mapping(start: 0, limit: 0, path: "")
+        }
+        let path = tables.string(at: module.path_off, length: module.path_length)
+        let buildID = tables.bytes(at: module.build_id_off, length: module.build_id_length)
+        return Mapping(
+            start: module.start, limit: module.end, path: absolute(path), buildID: buildID.hex)
+    }
+
+    /// Paths given to dlopen(3) may be relative to the target's working directory.
+    private func absolute(_ path: String) -> String {
+        guard path.contains("/"), !path.hasPrefix("/") else { return path }
+        let header = tables.header.raw
+        let directory = tables.string(
+            at: header.directory_off, length: header.directory_length)
+        return directory.isEmpty ? path : directory + "/" + path
+    }
+
+    private mutating func addSample(_ index: Int) {
+        let counter = tables.counters[index]
+        guard counter.epoch != 0, counter.allocated_objects != 0 else { return }
+        var counts = AllocationCounts(
+            allocObjects: Int64(clamping: counter.allocated_objects),
+            allocSpace: Int64(clamping: counter.allocated_bytes),
+            inuseObjects: Int64(
+                clamping: counter.allocated_objects.saturatingSubtract(counter.freed_objects)),
+            inuseSpace: Int64(
+                clamping: counter.allocated_bytes.saturatingSubtract(counter.freed_bytes)))
+        var variance = SamplingVariance.zero
+        if let sampled = tables.sampled[index] {
+            counts += sampled.extraCounts
+            variance = sampled.variance
+        }
+        snapshot.samples.append(
+            Sample(
+                stack: stack(of: counter.stack), epoch: counter.epoch, counts: counts,
+                variance: variance))
+    }
+
+    /// The locations from the node `leaf` to the outermost frame.
+    private mutating func stack(of leaf: UInt32) -> [Int] {
+        guard leaf != 0 else { return [placeholder(.noStack)] }
+        var stack: [Int] = []
+        var index = Int(leaf)
+        // A chain longer than any the shim makes is a circle.
+        while index != 0, stack.count <= Int(LP_MAX_DEPTH) + 1 {
+            guard tables.nodes.indices.contains(index), tables.nodes[index].frame != 0 else {
+                damagedRecords += 1
+                stack.append(placeholder(.damaged))
+                return stack
+            }
+            stack.append(location(of: tables.nodes[index].frame))
+            index = Int(tables.nodes[index].parent)
+        }
+        if index != 0 {
+            damagedRecords += 1
+            stack.append(placeholder(.damaged))
+        }
+        return stack
+    }
+
+    private mutating func location(of frame: UInt64) -> Int {
+        switch frame {
+        case UInt64(LP_FRAME_TRUNCATED_DEPTH): return placeholder(.cutAtDepth)
+        case UInt64(LP_FRAME_TRUNCATED_UNWIND): return placeholder(.cutAtUnwind)
+        default: break
+        }
+        if let known = locationIndices[frame] { return known }
+        let module = Int(frame >> UInt64(LP_ADDRESS_BITS))
+        let address = (frame & LP_ADDRESS_MASK) &- 1
+        let isKnown = (1...).contains(module) && module <= snapshot.mappings.count
+        let index = snapshot.locations.count
+        snapshot.locations.append(
+            Location(address: address, mapping: isKnown ? module - 1 : nil))
+        locationIndices[frame] = index
+        return index
+    }
+
+    private mutating func placeholder(_ placeholder: Placeholder) -> Int {
+        if let known = placeholderIndices[placeholder] { return known }
+        let index = snapshot.locations.count
+        snapshot.locations.append(placeholder.location)
+        placeholderIndices[placeholder] = index
+        return index
+    }
+}
+
+extension lp_sampled {
+    /// What the weights add to the counts of the recorded blocks themselves.
+    ///
+    /// The sums wrap, so only the differences are meaningful.
+    fileprivate var extraCounts: AllocationCounts {
+        let liveObjects = Int64(
+            bitPattern: allocated_extra_objects &- freed_extra_objects)
+        let liveBytes = Int64(bitPattern: allocated_extra_bytes &- freed_extra_bytes)
+        return AllocationCounts(
+            allocObjects: Int64(clamping: allocated_extra_objects).dividedByOne,
+            allocSpace: Int64(clamping: allocated_extra_bytes),
+            inuseObjects: max(0, liveObjects).dividedByOne, inuseSpace: max(0, liveBytes))
+    }
+
+    fileprivate var variance: SamplingVariance {
+        let objects = Int64(bitPattern: allocated_variance_objects &- freed_variance_objects)
+        let bytes = Int64(bitPattern: allocated_variance_bytes &- freed_variance_bytes)
+        return SamplingVariance(inuseObjects: max(0, objects), inuseSpace: max(0, bytes))
+    }
+}
+
+extension Int64 {
+    /// From 1/256 objects to objects, rounded.
+    fileprivate var dividedByOne: Int64 {
+        let one = Int64(LP_EXTRA_OBJECTS_ONE)
+        return self / one + (self % one >= one / 2 ? 1 : 0)
+    }
+}
+
+extension Sequence<UInt8> {
+    /// Two lowercase hexadecimal digits per byte.
+    var hex: String {
+        map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}

@@ -1,0 +1,160 @@
+internal import Glibc
+package import LeakprofModel
+internal import LeakprofPprof
+internal import SystemPackage
+
+/// Where a snapshot can be had from: what a user may write wherever a command takes a source.
+package enum Source: Sendable {
+    /// A region, and the process that writes it if that is running.
+    case region(Region)
+    /// A file with a pprof profile.
+    case profile(path: String)
+
+    /// Finds out what `text` names: a process ID, a process name, a region, or a snapshot file.
+    ///
+    /// A file of that name wins over a process of that name. What dead processes left is looked for
+    /// in `directory` and in the default recording directory.
+    package static func resolve(
+        _ text: String, directory: String? = nil
+    ) throws(CaptureError) -> Source {
+        if text.hasPrefix("http://") || text.hasPrefix("https://") {
+            throw .unsupported(
+                "reading \(text) is not built yet; save it first: curl -o heap.pb.gz '\(text)'")
+        }
+        if let pid = Int32(text), pid > 0, access(text, F_OK) != 0 {
+            return .region(try region(ofProcess: pid, directory))
+        }
+        if access(text, F_OK) == 0 { return try file(text) }
+        return .region(try region(ofProcess: try pid(named: text), directory))
+    }
+
+    /// Reads the snapshot, without symbols when it comes from a region.
+    ///
+    /// For `startsEpoch`, see ``Region/capture(startsEpoch:)``.
+    package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
+        switch self {
+        case .region(let region): return try region.capture(startsEpoch: startsEpoch)
+        case .profile(let path):
+            do {
+                return try ProfileDecoder.decode(try Self.contents(of: path))
+            } catch let error as ProfileError {
+                throw .badProfile(path: path, reason: error.description)
+            } catch let error as CaptureError {
+                throw error
+            } catch {
+                throw .unreadable(path: path, reason: "\(error)")
+            }
+        }
+    }
+
+    /// The running process it is about, in the analyzer's pid namespace.
+    package var runningProcessID: Int32? {
+        if case .region(let region) = self { region.runningProcessID() } else { nil }
+    }
+
+    /// Whether frames still have to be looked up.
+    package var needsSymbols: Bool {
+        if case .region = self { true } else { false }
+    }
+
+    // MARK: Files
+
+    private static func file(_ path: String) throws(CaptureError) -> Source {
+        guard let first = try prefix(of: path, count: 8) else { return .profile(path: path) }
+        return first == Array("LEAKREG1".utf8) || RegionName(path.lastPathComponent) != nil
+            ? .region(Region(path: path)) : .profile(path: path)
+    }
+
+    private static func prefix(of path: String, count: Int) throws(CaptureError) -> [UInt8]? {
+        do {
+            let file = try FileDescriptor.open(
+                FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
+            defer { try? file.close() }
+            var bytes = [UInt8](repeating: 0, count: count)
+            let got = try bytes.withUnsafeMutableBytes { try file.read(into: $0) }
+            return got == count ? bytes : nil
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
+    }
+
+    /// The file's bytes; refuses what can't be a profile by its size alone.
+    private static func contents(of path: String) throws -> [UInt8] {
+        let file = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
+        defer { try? file.close() }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let got = try chunk.withUnsafeMutableBytes { try file.read(into: $0) }
+            guard got > 0 else { return bytes }
+            guard bytes.count <= ProfileDecoder.sizeLimit - got else {
+                throw CaptureError.unreadable(
+                    path: path, reason: "it has more than \(ProfileDecoder.sizeLimit) bytes")
+            }
+            bytes.append(contentsOf: chunk[..<got])
+        }
+    }
+
+    // MARK: Processes
+
+    private static func region(
+        ofProcess pid: Int32, _ directory: String?
+    ) throws(CaptureError) -> Region {
+        if let process = LiveProcess(pid: pid) {
+            if let path = process.regionPath { return Region(path: path) }
+            throw .notRecorded(pid: pid, reason: ShimProbe.reasonForNoRegion(of: process))
+        }
+        let left = RegionDirectory.regions(ofPid: pid, in: directory)
+        guard let path = left.last else {
+            throw .noSuchSource("there is no process \(pid), and it left no region behind")
+        }
+        return Region(path: path)
+    }
+
+    private static func pid(named name: String) throws(CaptureError) -> Int32 {
+        let own = getpid()
+        let matches = LiveProcess.all().filter { process in
+            process.pid != own
+                && (process.name == String(name.prefix(15))
+                    || process.executable?.lastPathComponent == name)
+        }
+        let recorded = matches.filter { $0.regionPath != nil }
+        let candidates = recorded.isEmpty ? matches : recorded
+        switch candidates.count {
+        case 0: throw .noSuchSource("there is no file and no process called \(name)")
+        case 1: return candidates[0].pid
+        default:
+            throw .ambiguousName(
+                name,
+                candidates: candidates.map { process in
+                    "\(process.pid) (\(process.arguments.prefix(4).joined(separator: " ")))"
+                })
+        }
+    }
+}
+
+/// The directories regions lie in.
+enum RegionDirectory {
+    /// The chosen directory and this user's default one; for root, every user's.
+    static func all(_ chosen: String?) -> [String] {
+        var directories = chosen.map { [$0] } ?? []
+        let base = "/dev/shm"
+        if geteuid() == 0 {
+            directories += ProcFile.names(in: base).filter { $0.hasPrefix("leakprof-") }.sorted()
+                .map { "\(base)/\($0)" }
+        } else {
+            directories.append("\(base)/leakprof-\(geteuid())")
+        }
+        return directories
+    }
+
+    /// The regions a process with this ID left, the oldest first.
+    static func regions(ofPid pid: Int32, in directory: String?) -> [String] {
+        all(directory).flatMap { directory in
+            ProcFile.names(in: directory).compactMap { file -> (UInt64, String)? in
+                guard let name = RegionName(file), name.pid == pid, !name.isCopy else { return nil }
+                return (name.startTicks, "\(directory)/\(file)")
+            }
+        }.sorted { $0.0 < $1.0 }.map(\.1)
+    }
+}
