@@ -1,0 +1,93 @@
+internal import LeakprofModel
+
+/// Tells the frames that only carry out an allocation from those that decided to make it.
+///
+/// Below the line that wants memory lie allocator wrappers (`xmalloc`), the language's own library
+/// (`operator new`, `std::vector`, `swift_allocObject`), and libc. Their lines are the same for every
+/// caller; a report that stopped there would name `new_allocator.h` for every C++ program.
+enum FrameClassifier {
+    /// Whether the frame belongs to the language's runtime or to an allocator.
+    static func isAllocationMachinery(_ frame: Frame, in mapping: Mapping?) -> Bool {
+        if let mapping, isRuntimeLibrary(mapping.name) { return true }
+        if isRuntimeSource(frame.file) { return true }
+        let name = FunctionName(frame.function).qualified
+        return wrappers.contains(name) || hasRuntimePrefix(name)
+    }
+
+    /// Whether the frame belongs to how threads and programs begin, which every stack has in common.
+    static func isEntry(_ frame: Frame) -> Bool { entries.contains(frame.function) }
+
+    private static let entries: Set<String> = [
+        "_start", "__libc_start_main", "__libc_start_main_impl", "__libc_start_call_main",
+        "__libc_start_main@@GLIBC_2.34", "start_thread", "clone", "clone3", "__clone", "__clone3",
+        "call_init", "_dl_init", "_dl_start_user",
+    ]
+
+    static func isRuntimeLibrary(_ name: String) -> Bool {
+        runtimeLibraries.contains { name.hasPrefix($0) }
+    }
+
+    private static let runtimeLibraries = [
+        "libc.so", "libc-2.", "libm.so", "libstdc++.so", "libc++.so", "libc++abi.so", "libgcc_s.so",
+        "libswiftCore.so", "libswift_", "libjemalloc.so", "libtcmalloc", "libmimalloc.so",
+        "libleakshim.so", "libasan.so",
+    ]
+
+    /// Headers and libraries whose code is compiled into the program.
+    private static func isRuntimeSource(_ file: String) -> Bool {
+        file.contains("/include/c++/") || file.hasPrefix("/rustc/")
+            || file.contains("/rust/library/")
+            || file.contains("/lib/gcc/") || file.contains("/libstdc++-v3/")
+    }
+
+    private static func hasRuntimePrefix(_ name: String) -> Bool {
+        runtimePrefixes.contains { name.hasPrefix($0) }
+            // "generic specialization <…> of Swift.Array.append"
+            || name.hasPrefix("generic specialization") && name.contains(" of Swift.")
+    }
+
+    private static let runtimePrefixes = [
+        // C++
+        "std::", "__gnu_cxx::", "operator new",
+        // Swift
+        "swift_slowAlloc", "swift_alloc", "swift_initStackObject", "swift_bufferAllocate",
+        "swift::", "Swift.",
+        // Rust
+        "alloc::", "core::", "hashbrown::", "<alloc::", "<core::", "<std::", "<hashbrown::",
+        "__rust_", "__rdl_", "__rg_",
+        // CPython's allocators
+        "PyMem_", "_PyMem_", "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc",
+        "_PyObject_Malloc", "_PyObject_GC_", "PyType_GenericAlloc",
+    ]
+
+    /// C allocators and wrappers around them, by every name in common use.
+    private static let wrappers: Set<String> = {
+        var names: Set<String> = []
+        let functions = [
+            "malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
+            "posix_memalign", "valloc", "pvalloc", "strdup", "strndup", "memdup",
+        ]
+        let prefixes = [
+            "", "_", "__", "__libc_", "x", "z", "g_", "je_", "mi_", "tc_", "rpl_", "ztry",
+            "zmalloc_",
+            "CRYPTO_", "OPENSSL_", "xml", "ck_", "safe_", "s", "u",
+        ]
+        let suffixes = [
+            "", "0", "_n", "0_n", "_usable", "_usable_internal", "_internal", "_aligned", "_impl",
+        ]
+        for function in functions {
+            for prefix in prefixes {
+                for suffix in suffixes { names.insert(prefix + function + suffix) }
+            }
+        }
+        names.formUnion([
+            "g_slice_alloc", "g_slice_alloc0", "g_slice_copy", "g_try_malloc", "g_try_malloc0",
+            "apr_palloc", "apr_pcalloc", "ngx_alloc", "ngx_calloc", "ngx_palloc", "ngx_pnalloc",
+            "ngx_pcalloc", "ngx_palloc_large", "ngx_palloc_block", "sqlite3MemMalloc",
+            "sqlite3Malloc", "sqlite3DbMallocRaw", "sqlite3DbMallocRawNN", "sqlite3DbMallocZero",
+            "dbMallocRawFinish", "mallocWithAlarm", "palloc", "palloc0", "MemoryContextAlloc",
+            "AllocSetAlloc", "zend_mm_alloc_huge", "_emalloc", "zcalloc_num", "zmalloc_usable",
+        ])
+        return names
+    }()
+}

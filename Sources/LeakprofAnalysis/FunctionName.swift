@@ -1,0 +1,102 @@
+/// Parts of a demangled function name.
+///
+/// Understands enough of C++, Rust and Swift spelling to tell the name from what surrounds it; anything
+/// else is returned whole.
+package struct FunctionName: Sendable {
+    /// Without return type and parameters: `std::vector<int>::push_back`.
+    package let qualified: String
+
+    package init(_ demangled: String) {
+        let bytes = Array(demangled.utf8)
+        // Placeholders, Swift's sentences ("closure #1 in …"), and C names need no taking apart.
+        guard bytes.contains(UInt8(ascii: "(")), !demangled.hasPrefix("[") else {
+            qualified = demangled
+            return
+        }
+        let end = Self.endOfName(bytes)
+        let isSentence = Self.swiftPhrases.contains { demangled.hasPrefix($0) }
+        let start = isSentence ? 0 : Self.startOfName(bytes, end: end)
+        qualified = String(decoding: bytes[start..<end], as: UTF8.self)
+    }
+
+    /// The qualified name with template arguments replaced by `…`, for labels.
+    package var short: String {
+        var result: [UInt8] = []
+        var depth = 0
+        for (position, byte) in qualified.utf8.enumerated() {
+            switch byte {
+            case UInt8(ascii: "<") where position > 0 && !endsInOperator(result):
+                if depth == 0 { result += Array("<…>".utf8) }
+                depth += 1
+            case UInt8(ascii: ">") where depth > 0: depth -= 1
+            default: if depth == 0 { result.append(byte) }
+            }
+        }
+        // Unbalanced brackets: not what it seemed.
+        return depth == 0 ? String(decoding: result, as: UTF8.self) : qualified
+    }
+
+    private func endsInOperator(_ name: [UInt8]) -> Bool {
+        ["operator", "operator<", "operator-", "operator<="].contains {
+            name.hasSuffix(Array($0.utf8))
+        }
+    }
+
+    /// What Swift's demangler begins with when it explains what a piece of code is.
+    private static let swiftPhrases = [
+        "closure #", "implicit closure #", "generic specialization", "function signature",
+        "partial apply", "protocol witness", "merged ", "reabstraction thunk", "outlined ",
+        "default argument", "variable initialization", "dispatch thunk", "key path",
+        "value witness", "(",
+    ]
+
+    /// The index of the parenthesis that opens the parameters.
+    private static func endOfName(_ bytes: [UInt8]) -> Int {
+        var angles = 0
+        var index = 0
+        while index < bytes.count {
+            switch bytes[index] {
+            case UInt8(ascii: "<") where !bytes[..<index].hasSuffix(Array("operator".utf8)):
+                angles += 1
+            case UInt8(ascii: ">") where angles > 0 && bytes[index - 1] != UInt8(ascii: "-"):
+                angles -= 1
+            case UInt8(ascii: "(") where angles == 0:
+                // "(anonymous namespace)" and "operator()" are parts of names.
+                if bytes[index...].starts(with: Array("(anonymous namespace)".utf8)) {
+                    index += "(anonymous namespace)".utf8.count - 1
+                } else if bytes[..<index].hasSuffix(Array("operator".utf8)) {
+                    index += 1
+                } else if index > 0 {
+                    return index
+                }
+            default: break
+            }
+            index += 1
+        }
+        return bytes.count
+    }
+
+    /// The index behind the return type: the last space outside of brackets.
+    private static func startOfName(_ bytes: [UInt8], end: Int) -> Int {
+        var depth = 0
+        var start = 0
+        for index in 0..<end {
+            switch bytes[index] {
+            case UInt8(ascii: "<"), UInt8(ascii: "("), UInt8(ascii: "{"): depth += 1
+            case UInt8(ascii: ">"), UInt8(ascii: ")"), UInt8(ascii: "}"): depth -= 1
+            case UInt8(ascii: " ")
+            where depth == 0 && !bytes[..<index].hasSuffix(Array("operator".utf8))
+                && !bytes[index...].starts(with: Array(" [clone".utf8)):
+                start = index + 1
+            default: break
+            }
+        }
+        return start
+    }
+}
+
+extension RandomAccessCollection<UInt8> {
+    fileprivate func hasSuffix(_ other: [UInt8]) -> Bool {
+        suffix(other.count).elementsEqual(other)
+    }
+}

@@ -1,0 +1,147 @@
+internal import LeakprofModel
+
+/// What blocks are counted together, as tracemalloc's `key_type`.
+package enum GroupBy: String, Sendable, CaseIterable {
+    /// The file and line of the site (tracemalloc's `lineno`).
+    case line
+    /// The function of the site.
+    case function
+    /// The source file of the site.
+    case file
+    /// The program or library of the site.
+    case module
+    /// The whole stack trace (tracemalloc's `traceback`).
+    case stack
+}
+
+/// What the blocks of one row have in common.
+///
+/// Compared by names and never by address, so that rows of two runs can be matched.
+package struct GroupKey: Sendable, Hashable {
+    /// Of the site; empty where the grouping leaves it out or it is unknown.
+    package var file: String
+    package var line: Int64
+    package var function: String
+    package var module: String
+    /// The stack trace from the site outwards; empty unless stacks are grouped.
+    package var stack: [Site]
+
+    init(
+        file: String = "", line: Int64 = 0, function: String = "", module: String = "",
+        stack: [Site] = []
+    ) {
+        self.file = file
+        self.line = line
+        self.function = function
+        self.module = module
+        self.stack = stack
+    }
+
+    /// The key's one-line form: `file:line`, or as much of it as is known.
+    package var label: String {
+        if !file.isEmpty { return line > 0 ? "\(file):\(line)" : file }
+        if !function.isEmpty { return module.isEmpty ? function : "\(function) (\(module))" }
+        return module.isEmpty ? "[unknown]" : module
+    }
+
+    static func < (left: Self, right: Self) -> Bool {
+        if left.label != right.label { return left.label < right.label }
+        if left.function != right.function { return left.function < right.function }
+        return left.stack.lexicographicallyPrecedes(right.stack) { first, second in
+            (first.frame.function, first.frame.file, first.frame.line, first.module)
+                < (second.frame.function, second.frame.file, second.frame.line, second.module)
+        }
+    }
+}
+
+extension GroupBy {
+    /// The key for blocks whose site is `site`.
+    func key(for site: Site) -> GroupKey {
+        let frame = site.frame
+        let name = FunctionName(frame.function).qualified
+        switch self {
+        case .line where !frame.file.isEmpty && frame.line > 0:
+            return GroupKey(file: frame.file, line: frame.line)
+        case .line: return GroupKey(function: name, module: site.module)
+        case .stack:
+            return GroupKey(file: frame.file, line: frame.line, function: name, module: site.module)
+        case .function: return GroupKey(function: name, module: site.module)
+        case .file:
+            return frame.file.isEmpty
+                ? GroupKey(module: site.module) : GroupKey(file: frame.file)
+        case .module: return GroupKey(module: site.module)
+        }
+    }
+}
+
+/// Which blocks a report is about.
+package struct Filters: Sendable {
+    /// Blocks that match none of these are left out, if there are any.
+    package var include: [String]
+    /// Blocks that match one of these are left out.
+    package var exclude: [String]
+    /// Whether a pattern may match any frame of the stack, or the site alone.
+    package var allFrames: Bool
+    /// Blocks born in this epoch or earlier are left out.
+    package var bornAfterEpoch: UInt32?
+
+    package init(
+        include: [String] = [], exclude: [String] = [], allFrames: Bool = false,
+        bornAfterEpoch: UInt32? = nil
+    ) {
+        self.include = include
+        self.exclude = exclude
+        self.allFrames = allFrames
+        self.bornAfterEpoch = bornAfterEpoch
+    }
+
+    /// tracemalloc's rule: inclusive filters are OR-ed, and any exclusive match drops.
+    func accepts(_ sites: some Collection<Site>) -> Bool {
+        let considered = allFrames ? Array(sites) : Array(sites.prefix(1))
+        func matches(_ pattern: String) -> Bool {
+            considered.contains { site in
+                Glob.matches(site.frame.file, pattern) || Glob.matches(site.module, pattern)
+                    || Glob.matches(FunctionName(site.frame.function).qualified, pattern)
+            }
+        }
+        if !include.isEmpty && !include.contains(where: matches) { return false }
+        return !exclude.contains(where: matches)
+    }
+}
+
+/// Shell patterns: `*` stands for any characters, `?` for one.
+///
+/// A pattern without a slash also matches a path's last component.
+enum Glob {
+    static func matches(_ text: String, _ pattern: String) -> Bool {
+        if matches(Array(text.utf8), Array(pattern.utf8)) { return true }
+        return !pattern.contains("/") && text.contains("/")
+            && matches(Array(text.lastPathComponent.utf8), Array(pattern.utf8))
+    }
+
+    /// Linear but for the last star, which is where it goes back to.
+    private static func matches(_ text: [UInt8], _ pattern: [UInt8]) -> Bool {
+        var textIndex = 0
+        var patternIndex = 0
+        var star: (pattern: Int, text: Int)?
+        while textIndex < text.count {
+            if patternIndex < pattern.count, pattern[patternIndex] == UInt8(ascii: "*") {
+                star = (patternIndex + 1, textIndex)
+                patternIndex += 1
+            } else if patternIndex < pattern.count,
+                pattern[patternIndex] == text[textIndex]
+                    || pattern[patternIndex] == UInt8(ascii: "?")
+            {
+                patternIndex += 1
+                textIndex += 1
+            } else if let last = star {
+                patternIndex = last.pattern
+                textIndex = last.text + 1
+                star = (last.pattern, textIndex)
+            } else {
+                return false
+            }
+        }
+        return pattern[patternIndex...].allSatisfy { $0 == UInt8(ascii: "*") }
+    }
+}

@@ -1,0 +1,145 @@
+package import LeakprofModel
+
+/// What one group of blocks was in the base snapshot and is in the current one.
+package struct StatisticDiff: Sendable, Equatable {
+    package var key: GroupKey
+    package var base: AllocationCounts
+    package var current: AllocationCounts
+    /// Of the change of the in-use sums.
+    package var variance: SamplingVariance
+    /// See ``Statistic/site``; of the current snapshot if the group is in it.
+    package var site: Site
+    package var callers: [Site]
+    /// Blocks allocated after the base snapshot, and those of them still in use at the current one;
+    /// `nil` when the snapshots are not of one run, so that it can't be told.
+    package var survivors: AllocationCounts?
+
+    package var change: AllocationCounts { current - base }
+}
+
+/// What changed from a base snapshot to a current one.
+///
+/// Growth alone does not prove a leak: caches warm up. So rows say what grew, never what leaks.
+package struct SnapshotDiff: Sendable {
+    /// In tracemalloc's order: by size of the change, size, change of the count, count, and name.
+    package var rows: [StatisticDiff]
+    package var base: AllocationCounts
+    package var current: AllocationCounts
+    package var variance: SamplingVariance
+    package var baseFacts: SnapshotFacts
+    package var currentFacts: SnapshotFacts
+    package var sampleType: SampleType
+    /// Whether the snapshots are of one run of one process, the base the earlier one.
+    package var isSameRun: Bool
+
+    package init(
+        base: Snapshot, current: Snapshot, grouping: Grouping = Grouping(),
+        sort: SortKey = .size, sampleType: SampleType = .inuseSpace
+    ) {
+        self.sampleType = sampleType
+        baseFacts = base.facts
+        currentFacts = current.facts
+        let cut = Self.cutEpoch(of: base, before: current)
+        isSameRun = cut != nil
+
+        let baseGroups = grouping.statistics(of: base)
+        let currentGroups = grouping.statistics(of: current)
+        let survivors = cut.map { grouping.born(after: $0).statistics(of: current) }
+        let variances = cut.map { Self.variances(base, current, cut: $0, grouping) }
+
+        var rows: [StatisticDiff] = []
+        for key in Set(baseGroups.keys).union(currentGroups.keys) {
+            let before = baseGroups[key]
+            let after = currentGroups[key]
+            guard let either = after ?? before else { continue }
+            let variance =
+                variances.map { $0[key] ?? .zero }
+                ?? (before?.variance ?? .zero) + (after?.variance ?? .zero)
+            rows.append(
+                StatisticDiff(
+                    key: key, base: before?.counts ?? .zero, current: after?.counts ?? .zero,
+                    variance: variance, site: either.site, callers: either.callers,
+                    survivors: survivors.map { $0[key]?.counts ?? .zero }))
+        }
+        var once = grouping
+        once.cumulative = false
+        self.base = once.statistics(of: base).values.reduce(into: .zero) { $0 += $1.counts }
+        self.current = once.statistics(of: current).values.reduce(into: .zero) { $0 += $1.counts }
+        variance =
+            cut.map { cut in
+                Self.variances(base, current, cut: cut, once).values.reduce(into: .zero) {
+                    $0 += $1
+                }
+            } ?? base.variance + current.variance
+
+        let measures = Measures(sampleType)
+        self.rows = rows.filter {
+            measures.size($0.change) != 0 || measures.count($0.change) != 0
+        }.sorted { Self.precedes($0, $1, measures, sort) }
+    }
+
+    /// The last epoch that had begun when the base was taken; `nil` when epochs of the two have nothing
+    /// to do with each other.
+    private static func cutEpoch(of base: Snapshot, before current: Snapshot) -> UInt32? {
+        guard let first = base.facts.process, let second = current.facts.process,
+            first.isSameRun(as: second), let recording = base.facts.recording,
+            let later = current.facts.recording, recording.cutEpoch <= later.cutEpoch
+        else { return nil }
+        return recording.cutEpoch
+    }
+
+    /// The variances of the changes.
+    ///
+    /// Blocks in both snapshots are the same blocks with the same weights and cancel out: what is
+    /// uncertain are those freed in between and those born since.
+    private static func variances(
+        _ base: Snapshot, _ current: Snapshot, cut: UInt32, _ grouping: Grouping
+    ) -> [GroupKey: SamplingVariance] {
+        guard base.isSampled || current.isSampled else { return [:] }
+        var old = current
+        old.samples = current.samples.filter { $0.epoch <= cut }
+        var result = grouping.born(after: cut).statistics(of: current).mapValues(\.variance)
+        let survivors = grouping.statistics(of: old)
+        for (key, statistic) in grouping.statistics(of: base) {
+            let kept = survivors[key]?.variance ?? .zero
+            let freed = SamplingVariance(
+                inuseObjects: max(0, statistic.variance.inuseObjects - kept.inuseObjects),
+                inuseSpace: max(0, statistic.variance.inuseSpace - kept.inuseSpace))
+            result[key, default: .zero] += freed
+        }
+        return result
+    }
+
+    private static func precedes(
+        _ left: StatisticDiff, _ right: StatisticDiff, _ measures: Measures, _ sort: SortKey
+    ) -> Bool {
+        func keys(_ row: StatisticDiff) -> [UInt64] {
+            let size = [
+                measures.size(row.change).magnitude,
+                UInt64(clamping: measures.size(row.current)),
+            ]
+            let count = [
+                measures.count(row.change).magnitude,
+                UInt64(clamping: measures.count(row.current)),
+            ]
+            return switch sort {
+            case .size: size + count
+            case .count: count + size
+            case .average: [UInt64(clamping: measures.average(row.current))] + size + count
+            case .name: []
+            }
+        }
+        let (first, second) = (keys(left), keys(right))
+        if first != second { return second.lexicographicallyPrecedes(first) }
+        return left.key < right.key
+    }
+}
+
+extension Grouping {
+    /// The same grouping of blocks born after `epoch` alone.
+    fileprivate func born(after epoch: UInt32) -> Grouping {
+        var grouping = self
+        grouping.filters.bornAfterEpoch = max(epoch, filters.bornAfterEpoch ?? 0)
+        return grouping
+    }
+}
