@@ -1,0 +1,234 @@
+package import LeakprofAnalysis
+package import LeakprofModel
+
+/// Reports as lines of text, in the form tracemalloc prints them.
+package struct TextReport: Sendable {
+    /// How many rows are written.
+    package var limit: Int
+    /// Reads a line of a source file, to be shown below the row that names it.
+    package var sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)?
+
+    package init(
+        limit: Int = 10,
+        sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)? = nil
+    ) {
+        self.limit = limit
+        self.sourceLine = sourceLine
+    }
+
+    // MARK: One snapshot
+
+    package func lines(of report: TopReport, facts: SnapshotFacts) -> [String] {
+        let measures = Measures(report.sampleType)
+        var lines = [Self.headline(report, facts)]
+        for row in report.rows.prefix(limit) {
+            let size = Quantity.bytes(measures.size(row.counts)) + error(row.variance, measures)
+            lines.append(
+                Self.row(
+                    row.key, "size=\(size), count=\(measures.count(row.counts))",
+                    average: measures.average(row.counts), site: row.site, callers: row.callers))
+            lines += details(of: row.key)
+        }
+        lines += Self.rest(report.rows.count - limit)
+        return lines + Self.warnings(facts)
+    }
+
+    private static func headline(_ report: TopReport, _ facts: SnapshotFacts) -> String {
+        let totals = report.totals
+        var line =
+            "\(Quantity.precise(totals.inuseSpace)) live in "
+            + "\(Quantity.grouped(totals.inuseObjects)) blocks"
+        if report.variance.inuseSpace > 0 {
+            line +=
+                " (estimated, ±"
+                + Quantity.bytes(Quantity.standardError(report.variance.inuseSpace)) + ")"
+        }
+        if totals.allocObjects > 0 {
+            line +=
+                "; \(Quantity.precise(totals.allocSpace)) allocated in "
+                + "\(Quantity.grouped(totals.allocObjects))"
+        }
+        return line + subject(facts)
+    }
+
+    /// `   pid 4711 app, exact, after 2 m 10 s, RSS 30.1 MiB`.
+    private static func subject(_ facts: SnapshotFacts) -> String {
+        var parts: [String] = []
+        if let process = facts.process {
+            parts.append("pid \(process.pid) \(Sanitized.line(process.name))")
+        }
+        if let recording = facts.recording { parts.append(recordingWords(recording)) }
+        if facts.duration > 0 { parts.append("after \(Quantity.duration(facts.duration))") }
+        if let resident = facts.process?.residentBytes {
+            parts.append("RSS \(Quantity.precise(resident))")
+        }
+        return parts.isEmpty ? "" : "   " + parts.joined(separator: ", ")
+    }
+
+    static func recordingWords(_ recording: RecordingFacts) -> String {
+        let how =
+            recording.intervalBytes == 0
+            ? "exact" : "sampled every \(Quantity.bytes(recording.intervalBytes))"
+        switch recording.state {
+        case "recording": return how
+        case "ended": return how + ", as of its end"
+        case "killed": return how + ", as of its sudden end"
+        default: return "recording " + recording.state
+        }
+    }
+
+    // MARK: Two snapshots
+
+    /// The report on a comparison with a snapshot that the user calls `base`.
+    package func lines(of diff: SnapshotDiff, base: String) -> [String] {
+        let measures = Measures(diff.sampleType)
+        var lines = [Self.headline(diff)]
+        if diff.rows.isEmpty { lines.append("nothing changed") }
+        for row in diff.rows.prefix(limit) {
+            let change =
+                Quantity.bytes(measures.size(row.change), signed: true)
+                + error(row.variance, measures)
+            let size = "size=\(Quantity.bytes(measures.size(row.current))) (\(change))"
+            let count =
+                "count=\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))"
+            lines.append(
+                Self.row(
+                    row.key, "\(size), \(count)", average: measures.average(row.current),
+                    site: row.site, callers: row.callers))
+            lines += details(of: row.key)
+            if let survivors = row.survivors, survivors.allocObjects > 0, row.change.inuseSpace > 0
+            {
+                lines.append(
+                    "    \(survivors.inuseObjects) of \(survivors.allocObjects) allocated since "
+                        + "`\(base)` are still live")
+            }
+        }
+        lines += Self.rest(diff.rows.count - limit)
+        return lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)
+    }
+
+    /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s); RSS +392.7 MiB; live before 12.4 MiB, after 403.6 MiB`.
+    static func headline(_ diff: SnapshotDiff) -> String {
+        let change = diff.current.inuseSpace.saturatingSubtract(diff.base.inuseSpace)
+        var line = growth(of: diff)
+        if let before = diff.baseFacts.process?.residentBytes,
+            let after = diff.currentFacts.process?.residentBytes
+        {
+            line += "; RSS \(Quantity.precise(after - before, signed: true))"
+        }
+        line +=
+            "; live before \(Quantity.precise(diff.base.inuseSpace)), "
+            + "after \(Quantity.precise(diff.current.inuseSpace))"
+        if change != 0 && diff.variance.inuseSpace > 0 {
+            line += " (estimated from samples)"
+        }
+        return line
+    }
+
+    /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s)`.
+    static func growth(of diff: SnapshotDiff) -> String {
+        let change = diff.current.inuseSpace.saturatingSubtract(diff.base.inuseSpace)
+        var line = Quantity.precise(change, signed: true)
+        if diff.variance.inuseSpace > 0 {
+            line += " ±" + Quantity.bytes(Quantity.standardError(diff.variance.inuseSpace))
+        }
+        line += change < 0 ? " shrank" : " grew"
+        let elapsed = diff.currentFacts.capturedAt.saturatingSubtract(diff.baseFacts.capturedAt)
+        if elapsed > 0, diff.baseFacts.capturedAt > 0 {
+            let perSecond = Int64(Double(change) / (Double(elapsed) / 1e9))
+            line += " in \(Quantity.duration(elapsed)) (\(Quantity.precise(perSecond))/s)"
+        }
+        return line
+    }
+
+    /// What makes the two snapshots hard to compare.
+    static func cautions(_ diff: SnapshotDiff) -> [String] {
+        var lines: [String] = []
+        let base = diff.baseFacts
+        let current = diff.currentFacts
+        if let first = base.process, let second = current.process, !diff.isSameRun {
+            lines.append(
+                first.isSameRun(as: second)
+                    ? "the base snapshot is the later one of the two"
+                    : "these are two different runs (pid \(first.pid) and pid \(second.pid)), so "
+                        + "what survived in between can't be told")
+        }
+        return lines.map { "note: " + $0 }
+    }
+
+    // MARK: Rows
+
+    private static func row(
+        _ key: GroupKey, _ sums: String, average: Int64, site: Site, callers: [Site]
+    ) -> String {
+        var line = "\(Sanitized.line(key.label)): \(sums), average=\(Quantity.bytes(average))"
+        // Where there is no line, the label is the function.
+        if key.line > 0 { line += "     " + Sanitized.line(shortName(site.frame.function)) }
+        let names = callers.prefix { !$0.isEntry }.prefix(3).map {
+            Sanitized.line(shortName($0.frame.function))
+        }
+        if !names.isEmpty { line += "  < " + names.joined(separator: " < ") }
+        return line
+    }
+
+    /// A row's further lines: its stack, or the source line it names.
+    private func details(of key: GroupKey) -> [String] {
+        if !key.stack.isEmpty {
+            return key.stack.map { site in
+                let place =
+                    site.frame.file.isEmpty
+                    ? site.module : "\(site.frame.file):\(site.frame.line)"
+                return "    \(Sanitized.line(Self.shortName(site.frame.function)))"
+                    + (place.isEmpty ? "" : "  \(Sanitized.line(place))")
+            }
+        }
+        guard key.line > 0, let source = sourceLine?(key.file, key.line) else { return [] }
+        return ["    " + Sanitized.line(source)]
+    }
+
+    static func shortName(_ function: String) -> String { FunctionName(function).short }
+
+    private func error(_ variance: SamplingVariance, _ measures: Measures) -> String {
+        guard variance.inuseSpace > 0 else { return "" }
+        return " ±" + Quantity.bytes(Quantity.standardError(variance.inuseSpace))
+    }
+
+    private static func rest(_ count: Int) -> [String] {
+        count > 0 ? ["… and \(count) more; --limit \(count + 10) shows them"] : []
+    }
+
+    /// What is missing from the numbers, and why; nothing when nothing is.
+    static func warnings(_ facts: SnapshotFacts) -> [String] {
+        guard let statistics = facts.recording?.statistics else { return [] }
+        func warning(_ name: String, _ text: (Int64) -> String) -> String? {
+            statistics[name].map { "note: " + text($0) }
+        }
+        return [
+            warning("dropped_no_memory") {
+                "\($0) allocations (\(Quantity.bytes(statistics["dropped_no_memory_bytes"] ?? 0))) "
+                    + "are missing: the live table reached LEAKPROF_MAX_MEMORY"
+            },
+            warning("dropped_no_counter") {
+                "\($0) allocations (\(Quantity.bytes(statistics["dropped_no_counter_bytes"] ?? 0))) "
+                    + "are missing: the region is full, see LEAKPROF_REGION_SIZE"
+            },
+            warning("dropped_unrepresentable") { "\($0) allocations of unusual size are missing" },
+            warning("stacks_lost") {
+                "\($0) allocations have no stack: the region is full, see LEAKPROF_REGION_SIZE"
+            },
+            warning("stacks_cut_at_unwind") {
+                "\($0) stacks end early, at code without unwind information"
+            },
+            warning("stacks_cut_at_depth") { "\($0) stacks are deeper than the depth limit" },
+            warning("replaced_blocks") {
+                "\($0) frees were not seen; their blocks were counted as freed when their address "
+                    + "was allocated again"
+            },
+            warning("modules_lost") { "\($0) times a library could not be recorded" },
+            warning("damaged_records") { "\($0) records could not be read" },
+            warning("configuration_errors") { _ in
+                "a LEAKPROF_ variable was not understood; `leakprof inspect` names it"
+            },
+        ].compactMap { $0 }
+    }
+}
