@@ -1,22 +1,102 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 import PackageDescription
 
+/// What every target written in Swift is compiled with.
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// What the code inside the target process is compiled with.
+///
+/// Optimized in debug builds as well: it runs in front of every malloc, and its use of the stack is
+/// part of what is tested.
 let shimSettings: [CSetting] = [
     .unsafeFlags([
-        "-std=c17", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden", "-ftls-model=initial-exec", "-fno-plt",
-        "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Wvla",
-    ]),
+        "-std=c17", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden",
+        "-ftls-model=initial-exec", "-fno-plt", "-fno-omit-frame-pointer", "-Wall", "-Wextra",
+        "-Wshadow", "-Wstrict-prototypes", "-Wvla",
+    ])
+]
+
+/// What makes libleakshim.so need libc.so.6 and nothing else (ShimHygieneTests).
+///
+/// SwiftPM links every dynamic library with swiftc, which would add libswiftCore and a start file
+/// that needs it; Embedded as a linker setting leaves both out. libgcc's unwinder becomes part of the
+/// library.
+let shimLinkerSettings: [LinkerSetting] = [
+    .unsafeFlags([
+        "-enable-experimental-feature", "Embedded", "-nostartfiles",
+        "-Xlinker", "-l:libgcc_eh.a",
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/CShim/Interpose/exports.map",
+        "-Xlinker", "-z", "-Xlinker", "now",
+    ])
 ]
 
 let package = Package(
     name: "leakprof",
     products: [
+        .executable(name: "leakprof", targets: ["leakprof"]),
         .library(name: "leakshim", type: .dynamic, targets: ["CLeakprofInterpose"]),
     ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        // Without its Foundation streams, which nothing here uses.
+        .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+        .package(url: "https://github.com/apple/swift-system.git", from: "1.8.1"),
+    ],
     targets: [
+        // The target process. CShim/Recorder defines no malloc, so tests can link it.
         .target(name: "CLeakprofLayout", path: "CShim/Layout"),
-        .target(name: "CLeakprofRecorder", dependencies: ["CLeakprofLayout"], path: "CShim/Recorder", cSettings: shimSettings),
-        .target(name: "CLeakprofInterpose", dependencies: ["CLeakprofRecorder"], path: "CShim/Interpose", exclude: ["exports.map"], cSettings: shimSettings + [.define("LEAKSHIM_VERSION", to: "\"0.1.0\"")],
-          linkerSettings: [.unsafeFlags(["-enable-experimental-feature", "Embedded", "-nostartfiles", "-Xlinker", "-l:libgcc_eh.a", "-Xlinker", "--version-script=\(Context.packageDirectory)/CShim/Interpose/exports.map", "-Xlinker", "-z", "-Xlinker", "now"])]),
+        .target(
+            name: "CLeakprofRecorder", dependencies: ["CLeakprofLayout"], path: "CShim/Recorder",
+            cSettings: shimSettings),
+        .target(
+            name: "CLeakprofInterpose", dependencies: ["CLeakprofRecorder"],
+            path: "CShim/Interpose", exclude: ["exports.map"], cSettings: shimSettings,
+            linkerSettings: shimLinkerSettings),
+
+        // System libraries.
+        .systemLibrary(name: "CElfutils", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CDemanglers", providers: [.apt(["libiberty-dev"])]),
+
+        // The analyzer, in the direction data flows.
+        .target(name: "LeakprofModel", swiftSettings: swiftSettings),
+        .target(
+            name: "LeakprofPprof",
+            dependencies: [
+                "LeakprofModel", "CZlib",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["profile.proto"], swiftSettings: swiftSettings),
+        .target(
+            name: "LeakprofCapture",
+            dependencies: [
+                "LeakprofModel", "LeakprofPprof", "CLeakprofLayout",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "LeakprofSymbols", dependencies: ["LeakprofModel", "CElfutils", "CDemanglers"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "LeakprofAnalysis", dependencies: ["LeakprofModel"], swiftSettings: swiftSettings),
+        .target(
+            name: "LeakprofReport", dependencies: ["LeakprofModel", "LeakprofAnalysis"],
+            resources: [
+                .embedInCode("Assets/flamegraph.css"), .embedInCode("Assets/flamegraph.js"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "leakprof",
+            dependencies: [
+                "LeakprofModel", "LeakprofCapture", "LeakprofSymbols", "LeakprofPprof",
+                "LeakprofAnalysis", "LeakprofReport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
     ]
 )

@@ -1,0 +1,135 @@
+internal import ArgumentParser
+internal import Glibc
+package import LeakprofAnalysis
+internal import LeakprofCapture
+package import LeakprofModel
+internal import LeakprofPprof
+internal import LeakprofSymbols
+
+extension GroupBy: ExpressibleByArgument {}
+extension SortKey: ExpressibleByArgument {}
+extension SampleType: ExpressibleByArgument {}
+
+/// Where debug information is looked for.
+struct SymbolOptions: ParsableArguments {
+    @Option(
+        name: .customLong("debug-dir"),
+        help: ArgumentHelp(
+            "Another directory with separate debug files; repeatable.", valueName: "dir"))
+    var debugDirectories: [String] = []
+
+    @Flag(
+        help: "Ask the servers in DEBUGINFOD_URLS for debug files. Without it, nothing is fetched.")
+    var debuginfod = false
+}
+
+/// Reads sources the way every command does.
+struct SourceReader {
+    let symbols: SymbolOptions
+
+    /// Reads a snapshot, looks its frames up, and says so when that takes long.
+    func snapshot(_ text: String, startsEpoch: Bool = false) throws -> Snapshot {
+        do {
+            let source = try Source.resolve(
+                text, directory: Console.environment("LEAKPROF_DIR"))
+            return try read(source, startsEpoch: startsEpoch)
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    func read(_ source: Source, startsEpoch: Bool) throws(CaptureError) -> Snapshot {
+        // Before the capture: afterwards the process may be gone, and its files can't be had from it.
+        let pid = source.runningProcessID
+        var snapshot = try source.capture(startsEpoch: startsEpoch)
+        guard source.needsSymbols else { return snapshot }
+        if !symbols.debuginfod { unsetenv("DEBUGINFOD_URLS") }
+        var progress = Progress("looking up symbols")
+        Symbolizer(
+            pid: pid, options: Symbolizer.Options(debugDirectories: symbols.debugDirectories)
+        ).symbolize(&snapshot) { progress.update($0) }
+        progress.finish()
+        return snapshot
+    }
+}
+
+/// What `top`, `diff`, `flamegraph` and `export` have in common.
+struct ReportOptions: ParsableArguments {
+    @Option(help: "Count blocks by line, function, file, module, or stack.")
+    var groupBy: GroupBy = .line
+
+    @Flag(help: "Count a block for every frame of its stack, not for the one that asked for it.")
+    var cumulative = false
+
+    @Option(help: ArgumentHelp("Rows to show.", valueName: "n"))
+    var limit = 10
+
+    @Option(help: "Order rows by size, count, average, or name.")
+    var sort: SortKey = .size
+
+    @Option(
+        help: ArgumentHelp(
+            "Only blocks whose file, function or module matches; repeatable, any may match.",
+            valueName: "pattern"))
+    var include: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "No blocks whose file, function or module matches; repeatable.", valueName: "pattern"))
+    var exclude: [String] = []
+
+    @Flag(help: "Patterns may match any frame of the stack.")
+    var allFrames = false
+
+    @Option(
+        help: "What to count: inuse_space, inuse_objects, alloc_space, or alloc_objects.")
+    var sampleType: SampleType = .inuseSpace
+
+    @Option(
+        help: ArgumentHelp(
+            "Only blocks allocated after this birth epoch, or after this snapshot was taken.",
+            valueName: "epoch|snapshot"))
+    var liveSince: String?
+
+    @Option(
+        name: .customLong("source-dir"),
+        help: ArgumentHelp(
+            "Show source lines, looked for below this directory; repeatable.", valueName: "dir"))
+    var sourceDirectories: [String] = []
+
+    @OptionGroup var symbols: SymbolOptions
+
+    var reader: SourceReader { SourceReader(symbols: symbols) }
+
+    func validate() throws {
+        guard limit >= 0 else { throw ValidationError("--limit can't be negative") }
+    }
+
+    func filters() throws -> Filters {
+        Filters(
+            include: include, exclude: exclude, allFrames: allFrames,
+            bornAfterEpoch: try liveSince.map(epoch))
+    }
+
+    func grouping() throws -> Grouping {
+        Grouping(groupBy: groupBy, cumulative: cumulative, filters: try filters())
+    }
+
+    private func epoch(_ text: String) throws -> UInt32 {
+        if let number = UInt32(text) { return number }
+        let snapshot = try reader.snapshot(text)
+        guard let recording = snapshot.facts.recording else {
+            throw Failure(
+                "--live-since \(text): that snapshot has no birth epochs",
+                try: "a snapshot taken with leakprof, or an epoch's number")
+        }
+        return recording.cutEpoch
+    }
+
+    /// Finds lines of source files below the directories the user named.
+    var sourceLine: (@Sendable (String, Int64) -> String?)? {
+        guard !sourceDirectories.isEmpty else { return nil }
+        let lookup = SourceLines(directories: sourceDirectories)
+        return { lookup.line($1, of: $0) }
+    }
+}

@@ -1,0 +1,72 @@
+internal import ArgumentParser
+internal import Glibc
+internal import LeakprofCapture
+internal import LeakprofReport
+
+/// What the user sees: results go to stdout, progress and diagnostics to stderr.
+enum Console {
+    static func result(_ lines: [String]) { print(lines.joined(separator: "\n")) }
+
+    static func say(_ line: String) {
+        write(Sanitized.line(line) + "\n")
+    }
+
+    /// Writes to stderr; if that can't be written, there is nowhere to say so.
+    static func write(_ text: String) {
+        var rest = Substring(text).utf8
+        while !rest.isEmpty {
+            let bytes = Array(rest)
+            let written = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+            guard written > 0 else { return }
+            rest = rest.dropFirst(written)
+        }
+    }
+
+    /// A hint at the next useful command.
+    static func next(_ hint: String) { say("next: " + hint) }
+
+    /// Whether stderr is a terminal that may be drawn on.
+    static var isInteractive: Bool { isatty(STDERR_FILENO) != 0 }
+
+    static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}
+
+/// An operation that failed, as the user reads it: what happened, on what, why, and what to try.
+struct Failure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ what: String, try advice: String) { description = "\(what)\n       try: \(advice)" }
+}
+
+extension Failure {
+    init(_ error: CaptureError) { self.init(error.description, try: error.advice) }
+}
+
+/// A line on the terminal for work that takes longer than a second; nothing when there is no terminal.
+struct Progress {
+    private let title: String
+    private let started: Double
+    private var isShown = false
+
+    init(_ title: String) {
+        self.title = title
+        started = Self.now()
+    }
+
+    private static func now() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    /// - Parameter part: From 0 to 1.
+    mutating func update(_ part: Double) {
+        guard Console.isInteractive, Self.now() - started > 1 else { return }
+        isShown = true
+        Console.write("\r\(title) \(Int(part * 100)) %")
+    }
+
+    func finish() {
+        if isShown { Console.write("\r\u{1b}[K") }
+    }
+}

@@ -1,0 +1,95 @@
+internal import ArgumentParser
+internal import LeakprofAnalysis
+internal import LeakprofModel
+internal import LeakprofReport
+
+struct DiffCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "diff",
+        abstract: "Show what grew from one snapshot to another.",
+        discussion: """
+            leakprof diff early late --svg
+
+            Rows are in tracemalloc's order: the largest change first. Both may be heap profiles of
+            other tools. Growth is not proof of a leak: a cache that warms up grows too.
+            """)
+
+    @Argument(help: "The earlier one: a process, a region, or a snapshot file.")
+    var base: String
+
+    @Argument(help: "The later one.")
+    var current: String
+
+    @Flag(help: "Draw both side by side on one scale, as an SVG file.")
+    var svg = false
+
+    @Flag(help: "Write JSON.")
+    var json = false
+
+    @Flag(help: "Write folded stacks with two values, base and current.")
+    var folded = false
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The file for the form asked for; - is stdout. Without it, BASE..CURRENT.diff.FORM.",
+            valueName: "file"))
+    var output: String?
+
+    @OptionGroup var options: ReportOptions
+
+    func validate() throws {
+        guard [svg, json, folded].count(where: { $0 }) <= 1 else {
+            throw ValidationError("ask for one of --svg, --json and --folded at a time")
+        }
+        guard output == nil || svg || json || folded else {
+            throw ValidationError("-o needs one of --svg, --json and --folded; text goes to stdout")
+        }
+    }
+
+    func run() throws {
+        let before = try options.reader.snapshot(base)
+        let after = try options.reader.snapshot(current)
+        let diff = SnapshotDiff(
+            base: before, current: after, grouping: try options.grouping(), sort: options.sort,
+            sampleType: options.sampleType)
+        if let (bytes, suffix) = try form(before, after, diff) {
+            let path =
+                output ?? "\(base.lastPathComponent)..\(current.lastPathComponent).diff.\(suffix)"
+            try OutputFile.write(bytes, to: path)
+            guard path != "-" else { return }
+            printText(diff)
+            Console.result(["wrote \(path)"])
+            Console.next("open it, or leakprof diff \(base) \(current) --group-by stack")
+            return
+        }
+        printText(diff)
+        Console.next("leakprof diff \(base) \(current) --svg, or --group-by stack")
+    }
+
+    private func printText(_ diff: SnapshotDiff) {
+        Console.result(
+            TextReport(limit: options.limit, sourceLine: options.sourceLine)
+                .lines(of: diff, base: base.lastPathComponent))
+    }
+
+    /// The form asked for and its file name's ending; `nil` for text.
+    private func form(
+        _ before: Snapshot, _ after: Snapshot, _ diff: SnapshotDiff
+    ) throws -> (bytes: [UInt8], suffix: String)? {
+        if svg {
+            let graph = FlameGraph(
+                base: before, current: after,
+                names: (base.lastPathComponent, current.lastPathComponent),
+                filters: try options.filters(), sampleType: options.sampleType)
+            return (graph.svg(), "svg")
+        }
+        if json { return (try JSONReport.bytes(of: diff), "json") }
+        if folded {
+            let lines = FoldedReport.lines(
+                base: before, current: after, sampleType: options.sampleType)
+            return (Array((lines.joined(separator: "\n") + "\n").utf8), "folded")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,38 @@
+internal import ArgumentParser
+internal import LeakprofAnalysis
+internal import LeakprofModel
+internal import LeakprofReport
+
+struct FlamegraphCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "flamegraph",
+        abstract: "Draw one snapshot as an SVG file.",
+        discussion: """
+            leakprof flamegraph early -o early.svg
+
+            The outermost functions are at the top; a frame is as wide as what was allocated below it.
+            """)
+
+    @Argument(help: "A process ID, a process name, a region, or a snapshot file.")
+    var source: String
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The file to write; - is stdout. Without it, SOURCE.svg.", valueName: "file"))
+    var output: String?
+
+    @OptionGroup var options: ReportOptions
+
+    func run() throws {
+        let snapshot = try options.reader.snapshot(source)
+        let graph = FlameGraph(
+            of: snapshot, name: source.lastPathComponent, filters: try options.filters(),
+            sampleType: options.sampleType)
+        let path = output ?? "\(source.lastPathComponent).svg"
+        try OutputFile.write(graph.svg(), to: path)
+        guard path != "-" else { return }
+        Console.result(["wrote \(path)"])
+        Console.next("open it, or leakprof top \(source)")
+    }
+}

@@ -1,0 +1,21 @@
+internal import ArgumentParser
+internal import Glibc
+internal import LeakprofCapture
+
+@main
+struct LeakprofCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "leakprof",
+        abstract: "Finds the line that holds the memory of a growing Linux program.",
+        discussion: """
+            leakprof run -- ./app            record a program
+            leakprof snapshot PID -o early   what is allocated now, and from where
+            leakprof snapshot PID -o late    the same, later
+            leakprof diff early late --svg   what grew in between
+            """,
+        version: Leakprof.version,
+        subcommands: [
+            RunCommand.self, SnapshotCommand.self, TopCommand.self, DiffCommand.self,
+            FlamegraphCommand.self, ExportCommand.self, DoctorCommand.self, InspectCommand.self,
+        ])
+}

@@ -1,0 +1,72 @@
+internal import Glibc
+internal import LeakprofModel
+internal import LeakprofSymbols
+
+/// What can be known about a program before it is run under the shim.
+enum ProgramCheck {
+    /// The file that `name` means, searched in PATH like a shell does.
+    static func locate(_ name: String) throws -> String {
+        if name.contains("/") {
+            guard access(name, F_OK) == 0 else { throw notFound(name) }
+            return name
+        }
+        let path = Console.environment("PATH") ?? "/usr/local/bin:/usr/bin:/bin"
+        for directory in path.split(separator: ":", omittingEmptySubsequences: false) {
+            let candidate = (directory.isEmpty ? "." : String(directory)) + "/" + name
+            if access(candidate, X_OK) == 0, !isDirectory(candidate) { return candidate }
+        }
+        throw notFound(name)
+    }
+
+    private static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    private static func notFound(_ name: String) -> Failure {
+        Failure("there is no program \(name)", try: "its path, as in leakprof run -- ./\(name)")
+    }
+
+    /// Why the program will run unrecorded, or not as it should; `nil` when nothing is in the way.
+    static func obstacle(to path: String, depth: Int = 0) -> String? {
+        guard let file = ExecutableFile(path: path) else {
+            return "\(path) can't be read, so whether it can be recorded is not known"
+        }
+        if case .script(let interpreter) = file.kind, depth < 4 {
+            return obstacle(to: interpreter, depth: depth + 1)
+        }
+        return obstacle(file)
+    }
+
+    static func obstacle(_ file: ExecutableFile) -> String? {
+        let path = file.path
+        if file.gainsPrivileges {
+            return "\(path) runs with more rights than you have, so the loader ignores LD_PRELOAD: "
+                + "nothing will be recorded; run it as its owner instead"
+        }
+        if file.isSanitized {
+            return "\(path) is built with a sanitizer, whose library must be loaded first: it may "
+                + "refuse to start; record a build without -fsanitize"
+        }
+        switch file.kind {
+        case .dynamic, .script: return nil
+        case .staticallyLinked(isGo: true):
+            return "\(path) is a Go program without cgo: it brings its own heap and no loader, so "
+                + "nothing will be recorded; its own profile can be compared: "
+                + "leakprof diff A B with two /debug/pprof/heap files"
+        case .staticallyLinked(isGo: false):
+            return
+                "\(path) is statically linked: there is no loader that could bring in the shim, so "
+                + "nothing will be recorded; link it dynamically"
+        case .otherLoader(let loader):
+            return "\(path) uses another C library (\(loader)); the shim is for glibc, so nothing "
+                + "will be recorded"
+        case .otherArchitecture:
+            return
+                "\(path) is for another kind of processor than this leakprof, so nothing will be "
+                + "recorded"
+        case .unknown:
+            return "\(path) is neither a program nor a script"
+        }
+    }
+}

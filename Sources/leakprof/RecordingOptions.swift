@@ -1,0 +1,76 @@
+internal import ArgumentParser
+
+/// How a program is to be recorded; each option is a variable that the shim reads.
+struct RecordingOptions: ParsableArguments {
+    enum Mode: String, ExpressibleByArgument, CaseIterable {
+        case auto, exact, sampled
+    }
+
+    @Option(help: "auto, exact, or sampled. This version's auto is exact.")
+    var mode: Mode?
+
+    @Option(
+        help: ArgumentHelp(
+            "Mean bytes between samples in sampled mode, such as 64KiB. Default 512KiB.",
+            valueName: "bytes"))
+    var interval: String?
+
+    @Option(help: ArgumentHelp("Frames kept per stack, up to 128.", valueName: "n"))
+    var depth: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Memory the shim may use for live blocks. Default 256MiB.", valueName: "bytes"))
+    var maxMemory: String?
+
+    @Option(
+        name: .customLong("dir"),
+        help: ArgumentHelp(
+            "Where the recording lies. Default /dev/shm/leakprof-UID.", valueName: "dir"))
+    var directory: String?
+
+    @Flag(inversion: .prefixedNo, help: "Record forked children too, each for itself.")
+    var followFork = true
+
+    @Option(
+        help: ArgumentHelp(
+            "The signal that makes the program write a copy of its recording. "
+                + "Default SIGRTMIN+7; 0 for none.", valueName: "name"))
+    var signal: String?
+
+    func validate() throws {
+        if let interval, !Self.isSize(interval) {
+            throw ValidationError("--interval \(interval) is not a size such as 64KiB")
+        }
+        if let maxMemory, !Self.isSize(maxMemory) {
+            throw ValidationError("--max-memory \(maxMemory) is not a size such as 256MiB")
+        }
+        if let depth, !(1...128).contains(depth) {
+            throw ValidationError("--depth \(depth) is not between 1 and 128")
+        }
+        if let directory, !directory.hasPrefix("/") {
+            throw ValidationError("--dir \(directory) is not an absolute path")
+        }
+    }
+
+    /// Digits with an optional unit, as the shim understands them.
+    private static func isSize(_ text: String) -> Bool {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let unit = text.dropFirst(digits.count).lowercased()
+        return !digits.isEmpty
+            && ["", "b", "k", "kb", "kib", "m", "mb", "mib", "g", "gb", "gib"].contains(unit)
+    }
+
+    /// The variables that differ from what the environment says anyway.
+    var environment: [String: String] {
+        var variables: [String: String] = [:]
+        variables["LEAKPROF_MODE"] = mode?.rawValue
+        variables["LEAKPROF_INTERVAL"] = interval
+        variables["LEAKPROF_DEPTH"] = depth.map(String.init)
+        variables["LEAKPROF_MAX_MEMORY"] = maxMemory
+        variables["LEAKPROF_DIR"] = directory
+        variables["LEAKPROF_SIGNAL"] = signal
+        if !followFork { variables["LEAKPROF_FOLLOW"] = "0" }
+        return variables
+    }
+}
