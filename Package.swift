@@ -46,6 +46,9 @@ let package = Package(
         // Without its Foundation streams, which nothing here uses.
         .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
         .package(url: "https://github.com/apple/swift-system.git", from: "1.8.1"),
+        // For tests alone.
+        .package(
+            url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
     ],
     targets: [
         // The target process. CShim/Recorder defines no malloc, so tests can link it.
@@ -98,5 +101,35 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
+
+        // Tests, one folder per target; EndToEndTests run the products.
+        .target(
+            name: "LeakprofTestSupport",
+            dependencies: [
+                "LeakprofModel", "LeakprofPprof",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/LeakprofTestSupport", swiftSettings: swiftSettings),
+        tests(
+            "RecorderTests",
+            ["CLeakprofRecorder", "CLeakprofLayout", "LeakprofCapture", "LeakprofModel"]),
+        tests("LeakprofModelTests", ["LeakprofModel"]),
+        tests("LeakprofPprofTests", ["LeakprofPprof", "LeakprofModel"]),
+        tests("LeakprofCaptureTests", ["LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
+        tests("LeakprofSymbolsTests", ["LeakprofSymbols", "LeakprofModel"]),
+        tests("LeakprofAnalysisTests", ["LeakprofAnalysis", "LeakprofModel"]),
+        tests(
+            "LeakprofReportTests", ["LeakprofReport", "LeakprofAnalysis", "LeakprofModel"],
+            golden: true),
     ]
 )
+
+/// A folder of tests; its expected outputs, if it has any, lie in Golden/.
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], golden: Bool = false
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["LeakprofTestSupport"],
+        exclude: golden ? ["Golden"] : [], swiftSettings: swiftSettings)
+}

@@ -165,8 +165,8 @@ static void begin(uint32_t forked_from) {
     find_tables(header);
     fill_header(header, config, identity, forked_from);
     lp_process.max_depth = config->depth;
-    lp_process.image_nonce = identity->image_nonce;
-    lp_process.seed = config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
+    lp_process.random.seed =
+        config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
     lp_process.live.max_bytes = config->max_memory_bytes;
     header->intervals_used = 1;
     if (config->mode == LP_MODE_SAMPLED) {
@@ -324,7 +324,7 @@ static uint32_t finish_stack(uint64_t *frames, struct lp_stack stack) {
 void lp_record_allocation(void *block, size_t size, const void *return_address) {
     if (!is_recording()) return;
     uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], lp_process.seed)) return;
+    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
     uint64_t frames[LP_MAX_DEPTH + 1];
     struct lp_stack stack = lp_unwind((uintptr_t)return_address, frames, lp_process.max_depth);
     uint32_t count = finish_stack(frames, stack);
@@ -334,7 +334,7 @@ void lp_record_allocation(void *block, size_t size, const void *return_address) 
 void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count) {
     if (!is_recording()) return;
     uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], lp_process.seed)) return;
+    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
     record(block, size, lp_stack_intern(frames, count), interval_index);
 }
 

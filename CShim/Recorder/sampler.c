@@ -52,14 +52,13 @@ static int64_t draw_gap(struct lp_thread *thread, uint64_t interval_bytes) {
     return (int64_t)(lp_negative_log(u) * (double)interval_bytes);
 }
 
-bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, uint64_t seed) {
+bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source) {
     if (interval_bytes == 0) return true;
     struct lp_thread *thread = &lp_thread;
-    if (thread->random_owner != seed) {
-        // Each thread draws from a stream of its own; the first one's depends on the seed alone.
-        static uint64_t streams;
-        thread->random = seed + (lp_add_relaxed_u64(&streams, 1) << 32);
-        thread->random_owner = seed;
+    if (thread->random_owner != source->seed) {
+        // The first thread's numbers depend on the seed alone.
+        thread->random = source->seed + (lp_add_relaxed_u64(&source->streams, 1) << 32);
+        thread->random_owner = source->seed;
         thread->bytes_until_sample = draw_gap(thread, interval_bytes);
     }
     int64_t length = size == 0 ? 1 : size > INT64_MAX ? INT64_MAX : (int64_t)size;

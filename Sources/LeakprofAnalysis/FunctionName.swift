@@ -14,8 +14,18 @@ package struct FunctionName: Sendable {
             return
         }
         let end = Self.endOfName(bytes)
-        let isSentence = Self.swiftPhrases.contains { demangled.hasPrefix($0) }
-        let start = isSentence ? 0 : Self.startOfName(bytes, end: end)
+        if Self.swiftPhrases.contains(where: { demangled.hasPrefix($0) }) {
+            // "closure #1 (Swift.Int) -> () in main.run() -> ()"
+            let phrase = bytes[..<end].drop { $0 == UInt8(ascii: " ") }
+            let words = String(decoding: phrase, as: UTF8.self)
+            let trimmed = words.hasSuffix(" ") ? String(words.dropLast()) : words
+            let parts = demangled.split(separator: " in ")
+            let owner =
+                parts.count > 1 ? parts.last.map { FunctionName(String($0)).qualified } : nil
+            qualified = owner.map { "\(trimmed) in \($0)" } ?? trimmed
+            return
+        }
+        let start = Self.startOfName(bytes, end: end)
         qualified = String(decoding: bytes[start..<end], as: UTF8.self)
     }
 
@@ -53,11 +63,14 @@ package struct FunctionName: Sendable {
     /// The index of the parenthesis that opens the parameters.
     private static func endOfName(_ bytes: [UInt8]) -> Int {
         var angles = 0
+        var braces = 0
         var index = 0
         while index < bytes.count {
             switch bytes[index] {
-            case UInt8(ascii: "<") where !bytes[..<index].hasSuffix(Array("operator".utf8)):
-                angles += 1
+            case UInt8(ascii: "{"): braces += 1
+            case UInt8(ascii: "}"): braces -= 1
+            case _ where braces > 0: break
+            case UInt8(ascii: "<") where !isOperator(bytes[..<index]): angles += 1
             case UInt8(ascii: ">") where angles > 0 && bytes[index - 1] != UInt8(ascii: "-"):
                 angles -= 1
             case UInt8(ascii: "(") where angles == 0:
@@ -74,6 +87,11 @@ package struct FunctionName: Sendable {
             index += 1
         }
         return bytes.count
+    }
+
+    /// Whether a name that ends like this goes on with an operator's sign, and not with a bracket.
+    private static func isOperator(_ name: ArraySlice<UInt8>) -> Bool {
+        ["operator", "operator<"].contains { name.hasSuffix(Array($0.utf8)) }
     }
 
     /// The index behind the return type: the last space outside of brackets.

@@ -19,6 +19,8 @@ final class DwarfUnit {
     }
 
     private var unit: Dwarf_Die
+    /// Where the compiler ran: what relative paths are relative to.
+    private let directory: String
     private var scopes: [Scope] = []
     /// Of functions; sorted by address once all are read.
     private var functionRanges: [Range] = []
@@ -41,6 +43,11 @@ final class DwarfUnit {
 
     init(unit: Dwarf_Die) {
         self.unit = unit
+        var die = unit
+        var found = Dwarf_Attribute()
+        directory =
+            dwarf_attr(&die, UInt32(DW_AT_comp_dir), &found).flatMap { dwarf_formstring($0) }
+            .map { String(cString: $0) } ?? ""
         collect(childrenOf: unit, parent: nil, depth: 0)
         functionRanges.sort { ($0.low, $1.high) < ($1.low, $0.high) }
     }
@@ -130,7 +137,7 @@ final class DwarfUnit {
         var line: Int32 = 0
         dwarf_lineno(entry, &line)
         let file = dwarf_linesrc(entry, nil, nil).map { String(cString: $0) } ?? ""
-        return (SourcePath.normalized(file), Int64(max(0, line)))
+        return (absolute(file), Int64(max(0, line)))
     }
 
     /// The smallest function range around the address.
@@ -159,7 +166,12 @@ final class DwarfUnit {
         guard dwarf_getsrcfiles(&unit, &files, nil) == 0,
             let name = dwarf_filesrc(files, Int(index), nil, nil)
         else { return ("", line) }
-        return (SourcePath.normalized(String(cString: name)), line)
+        return (absolute(String(cString: name)), line)
+    }
+
+    private func absolute(_ path: String) -> String {
+        let isRelative = !path.hasPrefix("/") && !path.isEmpty && !directory.isEmpty
+        return SourcePath.normalized(isRelative ? directory + "/" + path : path)
     }
 
     private static func number(_ attribute: Int, of die: Dwarf_Die) -> Int64? {

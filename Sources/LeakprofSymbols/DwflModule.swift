@@ -97,14 +97,17 @@ final class DwflModule {
         }
         return instances.enumerated().map { index, instance in
             let function = instance.function
-            var name = function.name
-            if name.isEmpty && function.linkageName.isEmpty {
-                // The function that contains the code has a symbol; what was inlined has none.
-                name = (index == instances.count - 1 ? symbol(at: address) : nil) ?? "?"
+            var linkageName = function.linkageName
+            if linkageName.isEmpty, index == instances.count - 1 {
+                // Debug information leaves the linkage names of local functions out. The function that
+                // contains the code has a symbol with the full name; what was inlined has none.
+                // Of a clone, the symbol is the name and a suffix.
+                let symbol = symbol(at: address) ?? ""
+                linkageName = symbol.hasPrefix(function.name + ".") ? "" : symbol
             }
             return frame(
-                linkageName: function.linkageName, name: name, file: instance.file,
-                line: instance.line, startLine: function.declarationLine)
+                linkageName: linkageName, name: function.name.isEmpty ? "?" : function.name,
+                file: instance.file, line: instance.line, startLine: function.declarationLine)
         }
     }
 

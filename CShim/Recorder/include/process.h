@@ -12,6 +12,7 @@
 
 #include "live_table.h"
 #include "region_layout.h"
+#include "sampler.h"
 
 // Values of lp_process.state.
 enum {
@@ -46,8 +47,7 @@ struct lp_process {
     uint32_t counters_capacity;
     uint32_t max_depth;
     uint32_t copies; // snapshots written so far; atomic
-    uint64_t image_nonce;
-    uint64_t seed;
+    struct lp_random_source random;
 
     struct lp_live_table live;
     uint32_t module_slots[LP_MODULE_SLOTS]; // module index, 0: free; atomic

@@ -5,11 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// Where threads get their random numbers from.
+struct lp_random_source {
+    uint64_t seed;    // not 0
+    uint64_t streams; // how many threads have drawn from it; atomic
+};
+
 // Whether an allocation of `size` bytes is recorded under the mean interval `interval_bytes` (0: all
 // are). Bytes are points of a Poisson process with that mean gap; a block is recorded when it contains
 // one, which has probability 1 - exp(-size / interval). A block of size 0 counts as one byte. Works on
-// this thread's state, which the thread's first call seeds from `seed`, not 0.
-bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, uint64_t seed);
+// this thread's state, which takes a stream of its own from `source` when it meets it first.
+bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source);
 
 // What a recorded block adds to the estimates beyond itself; see struct lp_sampled.
 struct lp_weight {

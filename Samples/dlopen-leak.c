@@ -1,0 +1,21 @@
+// Loads each plugin it is given, lets it leak, and unloads it, so that the next one is likely to lie at
+// the same address. Prints where each was loaded, then waits for a line on stdin.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        void *plugin = dlopen(argv[i], RTLD_NOW);
+        if (plugin == NULL) return 1;
+        struct link_map *map;
+        dlinfo(plugin, RTLD_DI_LINKMAP, &map);
+        printf("%lx\n", (unsigned long)map->l_addr);
+        ((void (*)(void))dlsym(plugin, "run_plugin"))();
+        dlclose(plugin);
+    }
+    puts("ready");
+    fflush(stdout);
+    return getchar() == EOF;
+}

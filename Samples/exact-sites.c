@@ -1,0 +1,57 @@
+// Three sites that leave exactly BLOCKS blocks each, of 4001, 4002 and 4003 bytes, while THREADS
+// threads make PAIRS malloc/free pairs in all and hand some of their blocks to each other to be freed.
+//
+//     exact-sites BLOCKS THREADS PAIRS     Prints "ready" and waits for a line on stdin.
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static long blocks, threads, pairs;
+static _Atomic(void *) mailbox[64];
+
+__attribute__((noinline)) static void *first_site(void) {
+    return malloc(4001);
+}
+__attribute__((noinline)) static void *second_site(void) {
+    return calloc(1, 4002);
+}
+__attribute__((noinline)) static void *third_site(void) {
+    return realloc(malloc(7), 4003);
+}
+__attribute__((noinline)) static void *churn_site(size_t size) {
+    return malloc(size);
+}
+
+static void *run(void *argument) {
+    long self = (long)argument;
+    for (long i = self; i < blocks; i += threads) {
+        // Kept in volatile places, so that nothing is optimized away.
+        void *volatile kept[] = {first_site(), second_site(), third_site()};
+        (void)kept;
+    }
+    for (long i = self; i < pairs; i += threads) {
+        void *block = churn_site(16 + (size_t)i % 500);
+        if (i % 16 != 0) {
+            free(block);
+        } else {
+            // The block goes to whoever comes by next; its predecessor is freed here.
+            free(atomic_exchange(&mailbox[(size_t)i / 16 % 64], block));
+        }
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) return 64;
+    blocks = atol(argv[1]);
+    threads = atol(argv[2]);
+    pairs = atol(argv[3]);
+    pthread_t workers[64];
+    for (long i = 0; i < threads; i++) pthread_create(&workers[i], NULL, run, (void *)i);
+    for (long i = 0; i < threads; i++) pthread_join(workers[i], NULL);
+    for (int i = 0; i < 64; i++) free(atomic_exchange(&mailbox[i], NULL));
+    puts("ready");
+    fflush(stdout);
+    return getchar() == EOF;
+}
