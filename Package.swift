@@ -122,6 +122,10 @@ let package = Package(
         tests(
             "LeakprofReportTests", ["LeakprofReport", "LeakprofAnalysis", "LeakprofModel"],
             golden: true),
+        tests(
+            "EndToEndTests",
+            ["LeakprofModel", "LeakprofPprof", "LeakprofAnalysis", "LeakprofCapture"],
+            golden: true),
     ]
 )
 

@@ -10,17 +10,23 @@
 static long blocks, threads, pairs;
 static _Atomic(void *) mailbox[64];
 
+// What is returned goes through a volatile variable: otherwise the call would become a jump, and the
+// function would not be on the stack.
 __attribute__((noinline)) static void *first_site(void) {
-    return malloc(4001);
+    void *volatile block = malloc(4001);
+    return block;
 }
 __attribute__((noinline)) static void *second_site(void) {
-    return calloc(1, 4002);
+    void *volatile block = calloc(1, 4002);
+    return block;
 }
 __attribute__((noinline)) static void *third_site(void) {
-    return realloc(malloc(7), 4003);
+    void *volatile block = realloc(malloc(7), 4003);
+    return block;
 }
 __attribute__((noinline)) static void *churn_site(size_t size) {
-    return malloc(size);
+    void *volatile block = malloc(size);
+    return block;
 }
 
 static void *run(void *argument) {

@@ -1,5 +1,5 @@
-// Keeps 10 blocks of 5001 bytes, forks; the child frees them, keeps 20 of 5002, and the parent 30 of
-// 5003. Both wait for stdin to end; the child's process ID is printed.
+// Keeps 10 blocks of 5001 bytes, forks; the child keeps 20 of 5002 and frees those it inherited, the
+// parent keeps 30 of 5003. Both wait for stdin to end; the child's process ID is printed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,8 +20,8 @@ int main(void) {
     if (pipe(ready) != 0) return 1;
     pid_t child = fork();
     if (child == 0) {
-        for (int i = 0; i < 10; i++) free(before[i]);
         keep(20, 5002);
+        for (int i = 0; i < 10; i++) free(before[i]);
         if (write(ready[1], "x", 1) != 1) return 1;
         while (getchar() != EOF) {
         }

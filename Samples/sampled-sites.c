@@ -10,8 +10,9 @@
         void *volatile block = malloc(size);                                                           \
         return block;                                                                                  \
     }
-SITE(0)
-SITE(1) SITE(2) SITE(3) SITE(4) SITE(5) SITE(6) SITE(7) SITE(8) SITE(9)
+// clang-format off
+SITE(0) SITE(1) SITE(2) SITE(3) SITE(4) SITE(5) SITE(6) SITE(7) SITE(8) SITE(9)
+    // clang-format on
 
     int main(int argc, char **argv) {
     if (argc != 2) return 64;

@@ -25,4 +25,3 @@ for number in 0..<500 { store.open("session \(number)") }
 print("ready \(store.count)")
 fflush(nil)
 _ = readLine()
-print(store.count)

@@ -1,6 +1,7 @@
 #include "next_allocator.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 
 struct lp_next_allocator lp_next;
 
@@ -9,10 +10,14 @@ static _Thread_local bool is_looking __attribute__((tls_model("initial-exec")));
 bool lp_find_next_allocator(void) {
     if (is_looking) return false;
     is_looking = true;
+    int saved = errno;
     // Two threads may do this at once; they find the same.
+// Types can't be put in parentheses.
+// NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define LP_HOOK(name, result, parameters) lp_next.name = (result(*) parameters)dlsym(RTLD_NEXT, #name);
     LP_HOOKS(LP_HOOK)
 #undef LP_HOOK
+    errno = saved;
     is_looking = false;
     // No malloc behind us would mean that libc is missing: every call is served from the early arena.
     if (lp_next.malloc == NULL || lp_next.free == NULL) return false;

@@ -12,7 +12,9 @@
 
 struct lp_next_allocator {
     uint32_t is_found; // atomic; 1 once all pointers are set
-#define LP_HOOK(name, result, parameters) result(*name) parameters;
+// Types can't be put in parentheses.
+#define LP_HOOK(name, result, parameters)                                                              \
+    result(*name) parameters; // NOLINT(bugprone-macro-parentheses)
     LP_HOOKS(LP_HOOK)
 #undef LP_HOOK
 };

@@ -1,5 +1,6 @@
 // Loading and ending: reads the environment, starts the recorder before main, ends it at exit. And the
 // functions of leakshim.h.
+#include <errno.h>
 #include <sys/auxv.h>
 
 #include "config.h"
@@ -21,15 +22,21 @@ static bool is_privileged(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-__attribute__((constructor)) static void start(void) {
-    if (is_privileged()) return;
-    lp_has_next_allocator();
+static void start_recording(void) {
     static struct lp_config config;
     lp_config_parse((const char *const *)environ, &config);
     if (!config.start) return;
     lp_record_early(lp_early_allocations(), lp_early_bytes());
     lp_recorder_start(&config);
     if (lp_process_state() == LP_PROCESS_RECORDING) lp_region_copy_on_signal(config.signal);
+}
+
+__attribute__((constructor)) static void start(void) {
+    if (is_privileged()) return;
+    int saved = errno; // programs may expect it to be 0 when main begins
+    lp_has_next_allocator();
+    start_recording();
+    errno = saved;
 }
 
 __attribute__((destructor)) static void end(void) {

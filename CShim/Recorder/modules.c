@@ -18,6 +18,9 @@ typedef int find_object_function(void *address, struct dl_find_object *result);
 static find_object_function *find_object;
 
 bool lp_modules_find_loader(void) {
+    // Once, in the constructor: in a forked child, another thread of the parent may have held the
+    // loader's lock.
+    if (find_object != NULL) return true;
     // Looked up by name: a reference would make the shim refuse to load where the symbol is missing.
     find_object = (find_object_function *)dlsym(RTLD_DEFAULT, "_dl_find_object");
     return find_object != NULL;
@@ -158,19 +161,29 @@ uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range) {
     return range->index;
 }
 
+// Reads a link to the end of the strings, which nobody else uses yet: the stack may be a small
+// thread's. Returns the text's length, 0 when there is no such link.
+static uint32_t read_link(const char *link, char **text) {
+    *text = lp_process.strings + lp_process.strings_capacity - MAX_PATH;
+    long length = lp_sys_read_link(link, *text, MAX_PATH);
+    return length > 0 ? (uint32_t)length : 0;
+}
+
 void lp_modules_add_program(void) {
-    char path[MAX_PATH + 1];
-    long length = lp_sys_read_link("/proc/self/cwd", path, MAX_PATH);
-    if (length > 0) {
-        uint32_t offset = lp_add_string(path, (uint32_t)length);
-        if (offset != UINT32_MAX) {
-            lp_process.header->directory_off = offset;
-            lp_process.header->directory_length = (uint32_t)length;
-        }
+    struct lp_header *header = lp_process.header;
+    char *text;
+    uint32_t length = read_link("/proc/self/cwd", &text);
+    uint32_t offset = lp_add_string(text, length);
+    if (offset != UINT32_MAX) {
+        header->directory_off = offset;
+        header->directory_length = length;
     }
+    lp_process.loader_start = getauxval(AT_BASE);
     struct dl_find_object object;
     void *headers = (void *)getauxval(AT_PHDR);
-    if (lp_find_object(headers, &object) != 0) return;
-    length = lp_sys_read_link("/proc/self/exe", path, MAX_PATH);
-    index_of(&object, path, length > 0 ? (uint32_t)length : 0);
+    if (lp_find_object(headers, &object) == 0) {
+        length = read_link("/proc/self/exe", &text);
+        index_of(&object, text, length);
+    }
+    memset(text, 0, MAX_PATH);
 }

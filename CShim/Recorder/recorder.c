@@ -230,9 +230,13 @@ static inline bool is_recording(void) {
 
 // ---- Ending ----
 
+// Room left behind the used part of a table: other threads may be about to record what they allocated
+// before the end, and a page that was given back may not be had again.
+#define TRIM_SLACK_BYTES 262144
+
 // Gives the file's pages behind `used` of a table back to the file system.
 static void trim(void *table, uint64_t used_bytes, uint64_t table_bytes) {
-    uintptr_t start = ((uintptr_t)table + used_bytes + 4095) & ~(uintptr_t)4095;
+    uintptr_t start = ((uintptr_t)table + used_bytes + TRIM_SLACK_BYTES + 4095) & ~(uintptr_t)4095;
     uintptr_t end = ((uintptr_t)table + table_bytes) & ~(uintptr_t)4095;
     if (start < end) lp_sys_advise((void *)start, end - start, MADV_REMOVE);
 }
@@ -307,6 +311,12 @@ static void record(void *block, size_t size, uint32_t stack, uint32_t interval_i
     lp_count_allocated(&live);
 }
 
+// Whether the outermost frame is where the kernel entered the process: ld.so's first instructions,
+// which run the constructors, have no unwind information; all its functions have.
+static bool is_entry(const struct lp_module_range *range) {
+    return range->start != 0 && range->start == lp_process.loader_start;
+}
+
 // Packs the addresses of an unwound stack with their modules, in place, and marks a stack that was cut.
 static uint32_t finish_stack(uint64_t *frames, struct lp_stack stack) {
     struct lp_module_range range = {0, 0, 0};
@@ -315,6 +325,7 @@ static uint32_t finish_stack(uint64_t *frames, struct lp_stack stack) {
         frames[i] = lp_frame(frames[i], lp_module_index((uintptr_t)frames[i] - 1, &range));
     }
     if (stack.end == LP_UNWIND_COMPLETE) return stack.count;
+    if (stack.end == LP_UNWIND_NO_CALLER && is_entry(&range)) return stack.count;
     bool is_deep = stack.end == LP_UNWIND_DEPTH;
     lp_count(is_deep ? LP_STAT_TRUNCATED_DEPTH : LP_STAT_TRUNCATED_UNWIND, 1);
     frames[stack.count] = is_deep ? LP_FRAME_TRUNCATED_DEPTH : LP_FRAME_TRUNCATED_UNWIND;

@@ -31,7 +31,10 @@ double lp_one_minus_exp(double x) {
     // expm1(-x) by its series where that does not cancel, else by halving the argument:
     // 1 - e^-2y = (1 - e^-y) (2 - (1 - e^-y)).
     int doublings = 0;
-    for (; x > 0.5; x *= 0.5) doublings++;
+    while (x > 0.5) {
+        x *= 0.5;
+        doublings++;
+    }
     double sum = 0;
     for (int term = 16; term >= 1; term--) sum = (1 - sum) * x / term;
     for (; doublings > 0; doublings--) sum = sum * (2 - sum);
@@ -72,7 +75,9 @@ bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_s
 }
 
 static uint64_t rounded(double value) {
-    return value >= 0x1p63 ? 1ULL << 63 : (uint64_t)(value + 0.5);
+    if (value >= 0x1p63) return 1ULL << 63;
+    uint64_t whole = (uint64_t)value;
+    return whole + (value - (double)whole >= 0.5 ? 1 : 0);
 }
 
 struct lp_weight lp_weight_of(uint64_t size, uint64_t interval_bytes) {

@@ -9,6 +9,8 @@ enum FrameClassifier {
     /// Whether the frame belongs to the language's runtime or to an allocator.
     static func isAllocationMachinery(_ frame: Frame, in mapping: Mapping?) -> Bool {
         if let mapping, isRuntimeLibrary(mapping.name) { return true }
+        // Where a stack was cut is not where memory was asked for.
+        if frame.function.hasPrefix("[stack cut") { return true }
         if isRuntimeSource(frame.file) { return true }
         let name = FunctionName(frame.function).qualified
         return wrappers.contains(name) || hasRuntimePrefix(name)
@@ -42,8 +44,10 @@ enum FrameClassifier {
 
     private static func hasRuntimePrefix(_ name: String) -> Bool {
         runtimePrefixes.contains { name.hasPrefix($0) }
-            // "generic specialization <…> of Swift.Array.append"
-            || name.hasPrefix("generic specialization") && name.contains(" of Swift.")
+            // "generic specialization <…> of static Swift.Array.append"
+            || name.hasPrefix("generic specialization") && name.contains(" Swift.")
+            // What a class's initializer is called through: its caller made the object.
+            || name.hasSuffix(".__allocating_init")
     }
 
     private static let runtimePrefixes = [

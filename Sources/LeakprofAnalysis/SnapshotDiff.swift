@@ -9,10 +9,13 @@ package struct StatisticDiff: Sendable, Equatable {
     package var variance: SamplingVariance
     /// See ``Statistic/site``; of the current snapshot if the group is in it.
     package var site: Site
-    package var callers: [Site]
+    package var callers: Callers
     /// Blocks allocated after the base snapshot, and those of them still in use at the current one;
     /// `nil` when the snapshots are not of one run, so that it can't be told.
     package var survivors: AllocationCounts?
+    /// Whether the change is worth a look: at least a thousandth of all changes together, and more than
+    /// twice its standard error.
+    package var isSignificant = true
 
     package var change: AllocationCounts { current - base }
 }
@@ -73,6 +76,12 @@ package struct SnapshotDiff: Sendable {
             } ?? base.variance + current.variance
 
         let measures = Measures(sampleType)
+        let all = rows.reduce(0.0) { $0 + Double(measures.size($1.change).magnitude) }
+        for index in rows.indices {
+            let change = Double(measures.size(rows[index].change).magnitude)
+            let error = Double(rows[index].variance.inuseSpace).squareRoot()
+            rows[index].isSignificant = change >= all / 1000 && change > 2 * error
+        }
         self.rows = rows.filter {
             measures.size($0.change) != 0 || measures.count($0.change) != 0
         }.sorted { Self.precedes($0, $1, measures, sort) }

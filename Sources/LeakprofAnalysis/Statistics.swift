@@ -7,10 +7,18 @@ package struct Statistic: Sendable, Equatable {
     package var variance: SamplingVariance
     /// The site of the group's largest stack trace, to tell more than the key does.
     package var site: Site
-    /// Callers of the site, innermost first, as far as all the group's blocks share them.
-    package var callers: [Site]
+    /// Callers of the site, innermost first.
+    package var callers: Callers
 
     fileprivate var largest: Int64 = .min
+}
+
+/// From where the blocks of a group were asked for.
+package struct Callers: Sendable, Equatable {
+    /// As far as all the group's blocks have them in common.
+    package var shared: [Site]
+    /// Those of the group's largest stack trace.
+    package var ofLargest: [Site]
 }
 
 /// How to turn samples into rows.
@@ -40,13 +48,15 @@ package struct Grouping: Sendable {
                 var group =
                     groups[key]
                     ?? Statistic(
-                        key: key, counts: .zero, variance: .zero, site: site, callers: callers)
+                        key: key, counts: .zero, variance: .zero, site: site,
+                        callers: Callers(shared: callers, ofLargest: callers))
                 group.counts += sample.counts
                 group.variance += sample.variance
-                group.callers = group.callers.sharedPrefix(with: callers)
+                group.callers.shared = group.callers.shared.sharedPrefix(with: callers)
                 if sample.counts.inuseSpace > group.largest {
                     group.largest = sample.counts.inuseSpace
                     group.site = site
+                    group.callers.ofLargest = callers
                 }
                 groups[key] = group
             }

@@ -119,10 +119,12 @@ struct FactsReader {
     }
 
     private func processFacts(mappings: [Mapping]) -> ProcessFacts {
-        ProcessFacts(
+        let executable = process?.executable ?? mappings.first?.path ?? ""
+        // The kernel keeps 15 characters of the name.
+        let name = process?.name.flatMap { executable.lastPathComponent.hasPrefix($0) ? nil : $0 }
+        return ProcessFacts(
             pid: Int64(header.pid), startTicks: header.start_ticks,
-            image: String(header.image_nonce, radix: 16),
-            executable: process?.executable ?? mappings.first?.path ?? "",
+            image: String(header.image_nonce, radix: 16), name: name ?? "", executable: executable,
             arguments: process?.arguments ?? [], forkedFrom: Int64(header.forked_from),
             residentBytes: process?.residentBytes, memoryLimitBytes: process?.memoryLimitBytes)
     }

@@ -50,6 +50,7 @@ enum RegionWords {
         (LP_STAT_TRUNCATED_UNWIND, "stacks_cut_at_unwind"),
         (LP_STAT_MODULES_LOST, "modules_lost"),
         (LP_STAT_EPOCHS_LOST, "epochs_lost"),
+        (LP_STAT_EPOCHS_MERGED, "epochs_merged"),
         (LP_STAT_COPIES_WRITTEN, "copies_written"),
         (LP_STAT_COPIES_FAILED, "copies_failed"),
         (LP_STAT_CONFIG_ERRORS, "configuration_errors"),

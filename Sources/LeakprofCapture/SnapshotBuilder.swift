@@ -46,7 +46,16 @@ struct SnapshotBuilder {
 
     private mutating func addSample(_ index: Int) {
         let counter = tables.counters[index]
-        guard counter.epoch != 0, counter.allocated_objects != 0 else { return }
+        guard counter.epoch != 0 else { return }
+        if counter.retired_objects != 0 {
+            // Of several epochs, and nothing of it is left.
+            let counts = AllocationCounts(
+                allocObjects: Int64(clamping: counter.retired_objects),
+                allocSpace: Int64(clamping: counter.retired_bytes))
+            snapshot.samples.append(
+                Sample(stack: stack(of: counter.stack), epoch: 0, counts: counts))
+        }
+        guard counter.allocated_objects != 0 else { return }
         var counts = AllocationCounts(
             allocObjects: Int64(clamping: counter.allocated_objects),
             allocSpace: Int64(clamping: counter.allocated_bytes),

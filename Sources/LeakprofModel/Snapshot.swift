@@ -39,7 +39,8 @@ package struct Snapshot: Sendable, Equatable {
 package struct Sample: Sendable, Hashable {
     /// Indices into ``Snapshot/locations``, leaf first.
     package var stack: [Int]
-    /// The birth epoch, from 1; 0 when the source has none.
+    /// The birth epoch, from 1; 0 when the source has none, and for blocks of past epochs that are all
+    /// freed.
     package var epoch: UInt32
     package var counts: AllocationCounts
     package var variance: SamplingVariance

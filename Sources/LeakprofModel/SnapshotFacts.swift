@@ -32,6 +32,8 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
     package var startTicks: UInt64
     /// Tells two programs that one process ran after another (exec) apart; hexadecimal.
     package var image: String
+    /// What the process is called: its executable's file name, or what it calls itself.
+    package var name: String
     /// The executable's path.
     package var executable: String
     /// The command line; empty when the process was gone.
@@ -44,22 +46,21 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
     package var memoryLimitBytes: Int64?
 
     package init(
-        pid: Int64, startTicks: UInt64 = 0, image: String = "", executable: String = "",
+        pid: Int64, startTicks: UInt64 = 0, image: String = "", name: String = "",
+        executable: String = "",
         arguments: [String] = [], forkedFrom: Int64 = 0, residentBytes: Int64? = nil,
         memoryLimitBytes: Int64? = nil
     ) {
         self.pid = pid
         self.startTicks = startTicks
         self.image = image
+        self.name = name.isEmpty ? executable.lastPathComponent : name
         self.executable = executable
         self.arguments = arguments
         self.forkedFrom = forkedFrom
         self.residentBytes = residentBytes
         self.memoryLimitBytes = memoryLimitBytes
     }
-
-    /// The executable's file name.
-    package var name: String { executable.lastPathComponent }
 
     /// Whether both describe the same program run, so that epochs of one mean something in the other.
     package func isSameRun(as other: ProcessFacts) -> Bool {

@@ -45,7 +45,8 @@ package struct FlameGraph: Sendable {
             base: base, current: current, filters: filters, sampleType: sampleType)
         let growth = tree.root.grown
         let measures = Measures(sampleType)
-        entries = diff.rows.filter { measures.size($0.change) > 0 }.prefix(Self.listed).map { row in
+        let grown = diff.rows.filter { measures.size($0.change) > 0 && $0.isSignificant }
+        entries = grown.prefix(Self.listed).map { row in
             let change = measures.size(row.change)
             return Entry(
                 amount: Quantity.precise(change, signed: true),

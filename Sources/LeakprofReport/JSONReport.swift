@@ -24,7 +24,8 @@ package enum JSONReport {
                     DiffRow(
                         row: Row(row.key, current: nil),
                         change: Change(
-                            row.base, row.current, row.variance, survivors: row.survivors))
+                            row.base, row.current, row.variance, survivors: row.survivors),
+                        significant: row.isSignificant)
                 }))
     }
 
@@ -133,9 +134,10 @@ package enum JSONReport {
     private struct DiffRow: Encodable {
         var row: Row
         var change: Change
+        var significant: Bool
 
         private enum Keys: String, CodingKey {
-            case label, place, stack, base, current, change, allocatedSinceBase
+            case label, place, stack, base, current, change, allocatedSinceBase, significant
         }
 
         func encode(to encoder: any Encoder) throws {
@@ -147,6 +149,7 @@ package enum JSONReport {
             try container.encode(change.current, forKey: .current)
             try container.encode(change.change, forKey: .change)
             try container.encodeIfPresent(change.allocatedSinceBase, forKey: .allocatedSinceBase)
+            try container.encode(significant, forKey: .significant)
         }
     }
 }

@@ -5,14 +5,17 @@ package import LeakprofModel
 package struct TextReport: Sendable {
     /// How many rows are written.
     package var limit: Int
+    /// Whether changes too small to matter are written too.
+    package var showsAllChanges: Bool
     /// Reads a line of a source file, to be shown below the row that names it.
     package var sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)?
 
     package init(
-        limit: Int = 10,
+        limit: Int = 10, showsAllChanges: Bool = false,
         sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)? = nil
     ) {
         self.limit = limit
+        self.showsAllChanges = showsAllChanges
         self.sourceLine = sourceLine
     }
 
@@ -84,7 +87,8 @@ package struct TextReport: Sendable {
         let measures = Measures(diff.sampleType)
         var lines = [Self.headline(diff)]
         if diff.rows.isEmpty { lines.append("nothing changed") }
-        for row in diff.rows.prefix(limit) {
+        let rows = diff.rows.filter { $0.isSignificant || showsAllChanges }
+        for row in rows.prefix(limit) {
             let change =
                 Quantity.bytes(measures.size(row.change), signed: true)
                 + error(row.variance, measures)
@@ -103,7 +107,14 @@ package struct TextReport: Sendable {
                         + "`\(base)` are still live")
             }
         }
-        lines += Self.rest(diff.rows.count - limit)
+        lines += Self.rest(rows.count - limit)
+        let small = diff.rows.count - rows.count
+        if small > 0 {
+            let changes = small == 1 ? "1 change" : "\(small) changes"
+            lines.append(
+                "… and \(changes) under 0.1 % of all, or within the sampling error; "
+                    + "--all shows them")
+        }
         return lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)
     }
 
@@ -159,15 +170,20 @@ package struct TextReport: Sendable {
     // MARK: Rows
 
     private static func row(
-        _ key: GroupKey, _ sums: String, average: Int64, site: Site, callers: [Site]
+        _ key: GroupKey, _ sums: String, average: Int64, site: Site, callers: Callers
     ) -> String {
         var line = "\(Sanitized.line(key.label)): \(sums), average=\(Quantity.bytes(average))"
         // Where there is no line, the label is the function.
         if key.line > 0 { line += "     " + Sanitized.line(shortName(site.frame.function)) }
-        let names = callers.prefix { !$0.isEntry }.prefix(3).map {
+        let shared = callers.shared.prefix { !$0.isEntry }
+        let shown = shared.isEmpty ? callers.ofLargest.prefix { !$0.isEntry } : shared
+        let names = shown.prefix(3).map {
             Sanitized.line(shortName($0.frame.function))
         }
-        if !names.isEmpty { line += "  < " + names.joined(separator: " < ") }
+        if !names.isEmpty {
+            line += shared.isEmpty ? "  < mostly " : "  < "
+            line += names.joined(separator: " < ")
+        }
         return line
     }
 
@@ -215,6 +231,10 @@ package struct TextReport: Sendable {
             warning("dropped_unrepresentable") { "\($0) allocations of unusual size are missing" },
             warning("stacks_lost") {
                 "\($0) allocations have no stack: the region is full, see LEAKPROF_REGION_SIZE"
+            },
+            warning("epochs_merged") {
+                "\($0) allocations were counted as older than they are: the region is nearly full, "
+                    + "see LEAKPROF_REGION_SIZE"
             },
             warning("stacks_cut_at_unwind") {
                 "\($0) stacks end early, at code without unwind information"

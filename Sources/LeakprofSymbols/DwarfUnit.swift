@@ -170,6 +170,8 @@ final class DwarfUnit {
     }
 
     private func absolute(_ path: String) -> String {
+        // "<compiler-generated>", "<artificial>": no file at all.
+        if path.hasPrefix("<") { return "" }
         let isRelative = !path.hasPrefix("/") && !path.isEmpty && !directory.isEmpty
         return SourcePath.normalized(isRelative ? directory + "/" + path : path)
     }

@@ -100,10 +100,11 @@ final class DwflModule {
             var linkageName = function.linkageName
             if linkageName.isEmpty, index == instances.count - 1 {
                 // Debug information leaves the linkage names of local functions out. The function that
-                // contains the code has a symbol with the full name; what was inlined has none.
-                // Of a clone, the symbol is the name and a suffix.
+                // contains the code has a symbol, which tells more if it is mangled; what was inlined
+                // has none.
                 let symbol = symbol(at: address) ?? ""
-                linkageName = symbol.hasPrefix(function.name + ".") ? "" : symbol
+                let tellsMore = function.name.isEmpty || Demangler.demangle(symbol) != symbol
+                linkageName = tellsMore ? symbol : ""
             }
             return frame(
                 linkageName: linkageName, name: function.name.isEmpty ? "?" : function.name,

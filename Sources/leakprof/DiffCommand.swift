@@ -26,6 +26,9 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Write JSON.")
     var json = false
 
+    @Flag(help: "Show changes too small to matter as well.")
+    var all = false
+
     @Flag(help: "Write folded stacks with two values, base and current.")
     var folded = false
 
@@ -69,7 +72,7 @@ struct DiffCommand: ParsableCommand {
 
     private func printText(_ diff: SnapshotDiff) {
         Console.result(
-            TextReport(limit: options.limit, sourceLine: options.sourceLine)
+            TextReport(limit: options.limit, showsAllChanges: all, sourceLine: options.sourceLine)
                 .lines(of: diff, base: base.lastPathComponent))
     }
 

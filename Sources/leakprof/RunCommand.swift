@@ -34,12 +34,6 @@ struct RunCommand: ParsableCommand {
     @Argument(parsing: .postTerminator, help: "The program and its arguments, behind --.")
     var command: [String]
 
-    func validate() throws {
-        guard !command.isEmpty else {
-            throw ValidationError("say what to run: leakprof run -- ./app")
-        }
-    }
-
     func run() throws {
         let shim = try ShimLocator.locate()
         let program = try ProgramCheck.locate(command[0])

@@ -107,6 +107,48 @@ private func block(_ owner: UInt64, _ number: Int) -> UnsafeMutableRawPointer? {
         #expect(after.facts.recording?.epochs[Int(cut)].reason == "snapshot")
     }
 
+    @Test func `epochs of which nothing is left take no more counters`() throws {
+        _ = RecorderSession.region
+        let stack = RecorderSession.stack(6, 0)
+        func used() throws -> String? {
+            try RecorderSession.region.inspect().first { $0.name == "counters" }?.value
+        }
+        let size = 100 << 20
+        onNewThread {
+            lp_record_stack(block(6, 0), size, stack, 3)
+            lp_record_free(block(6, 0))
+        }
+        let before = try used()
+
+        for _ in 0..<20 {
+            _ = try RecorderSession.region.capture(startsEpoch: true)
+            onNewThread {
+                for number in 0..<3 {
+                    lp_record_stack(block(6, number), size, stack, 3)
+                    lp_record_free(block(6, number))
+                }
+            }
+        }
+        #expect(try used() == before)
+
+        // A survivor keeps its epoch; the next one needs a counter of its own.
+        onNewThread { lp_record_stack(block(6, 9), size, stack, 3) }
+        let cut = try RecorderSession.region.capture(startsEpoch: true).facts.recording?.cutEpoch
+        onNewThread { lp_record_stack(block(6, 8), size, stack, 3) }
+
+        let snapshot = try RecorderSession.region.capture(startsEpoch: false)
+        let samples = snapshot.samples.filter { sample in
+            sample.stack.count == 3
+                && snapshot.locations[sample.stack[1]].address + 1 == 0x20_0000 + 6 * 16
+        }
+        #expect(samples.reduce(0) { $0 + $1.counts.allocObjects } == 1 + 60 + 2)
+        #expect(samples.reduce(0) { $0 + $1.counts.allocSpace } == Int64(63 * size))
+        #expect(
+            samples.filter { $0.counts.inuseObjects > 0 }.map(\.epoch) == [cut, cut.map { $0 + 1 }])
+        let older = try #require(samples.first { $0.epoch == cut })
+        #expect(older.counts.allocObjects == 4)
+    }
+
     /// The standard error a report prints must be the true one: of 400 trials with seeds of their own, the
     /// truth has to lie within 1.96 standard errors in 95 ± 3 %.
     @Test func `standard errors cover the truth`() throws {

@@ -98,7 +98,8 @@
 #define LP_STAT_CONFIG_ERRORS 16    // bit set, see LP_CONFIG_ERROR_*; not a count
 #define LP_STAT_LIVE_TABLE_BYTES 17 // memory of the live table; not a count
 #define LP_STAT_EARLY_BYTES 18      // bytes of the early arena in use; not a count
-#define LP_STAT_COUNT 19
+#define LP_STAT_EPOCHS_MERGED 19 // allocations counted in an older epoch, to leave counters for stacks
+#define LP_STAT_COUNT 20
 
 // Bits of LP_STAT_CONFIG_ERRORS: the variable was not understood and its default is in force.
 #define LP_CONFIG_ERROR_MODE 1
@@ -214,16 +215,20 @@ struct lp_node {
 
 // What was allocated at one stack trace in one birth epoch, and how much of that was freed since.
 // Sizes are requested sizes in bytes. Record 0 is not used.
+//
+// When nothing of an epoch is left, the record goes over to the next one: its sums are taken off the
+// freed and the allocated side alike, so that what is live does not change, and added to `retired`.
 struct lp_counter {
     uint64_t freed_objects; // atomic; the four sums count recorded blocks, each with weight one
     uint64_t freed_bytes;
     uint64_t allocated_objects;
     uint64_t allocated_bytes;
     uint32_t stack;   // node index; valid once `epoch` is not 0
-    uint32_t epoch;   // written last (release)
+    uint32_t epoch;   // atomic; written last (release), only grows
     uint32_t sampled; // atomic; index of the lp_sampled record, 0: nothing was sampled
-    uint32_t reserved0;
-    uint64_t reserved[2];
+    uint32_t reserved;
+    uint64_t retired_objects; // atomic; blocks of earlier epochs, all freed
+    uint64_t retired_bytes;
 };
 
 // Continues a counter, in the same table, when blocks were sampled: what their weights add to the sums.

@@ -46,7 +46,8 @@ struct lp_process {
     uint32_t nodes_capacity;
     uint32_t counters_capacity;
     uint32_t max_depth;
-    uint32_t copies; // snapshots written so far; atomic
+    uintptr_t loader_start; // where ld.so is mapped, 0 without one
+    uint32_t copies;        // snapshots written so far; atomic
     struct lp_random_source random;
 
     struct lp_live_table live;

@@ -114,7 +114,7 @@
       });
     });
     if (pattern) {
-      show("“" + query + "”: " + count + " frames, " + bytes(grown) + (panels.length > 1 ? " grown" : ""));
+      show("“" + query + "”: " + count + (count === 1 ? " frame, " : " frames, ") + bytes(grown) + (panels.length > 1 ? " grown" : ""));
     } else {
       show(footnote);
     }

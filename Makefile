@@ -1,0 +1,70 @@
+# Thin: every target is a command or a script, and CI calls these and nothing else.
+SHELL := /bin/bash -e -o pipefail
+PREFIX ?= /usr/local
+DESTDIR ?=
+# The Swift runtime becomes part of the program; no search path of this build stays in the files.
+RELEASE := -c release --static-swift-stdlib --disable-local-rpath
+BUILD := .build/release
+C_FILES := $(wildcard CShim/*/*.c)
+C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp)
+C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
+	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint format install dist man clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## install what is missing, build, and find the leak of a sample service
+	script/demo
+
+build: ## build leakprof and libleakshim.so for use
+	script/bootstrap build
+	swift build $(RELEASE) --product leakshim
+	swift build $(RELEASE) --product leakprof
+
+test: ## install what is missing and run every test
+	script/bootstrap build test
+	swift build --build-tests
+	swift test --skip-build
+
+lint: ## check formats and what compilers and linters find in the C and shell code
+	script/bootstrap build lint
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests Samples
+	@clang-format --dry-run -Werror $(C_SOURCES)
+	for file in $(C_FILES); do \
+		gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow \
+			-Wstrict-prototypes -Wvla -Wstack-usage=1536 -Werror $$file || exit 1; \
+	done
+	clang-tidy --quiet $(C_FILES) -- $(C_FLAGS)
+	shellcheck script/bootstrap script/demo script/dist .ci/run
+
+format: ## rewrite sources in the project's format
+	swift format --in-place --parallel --recursive Package.swift Sources Tests Samples
+	clang-format -i $(C_SOURCES)
+
+install: build ## install below PREFIX (/usr/local): program, shim, completions, manual
+	install -D -m 755 $(BUILD)/leakprof $(DESTDIR)$(PREFIX)/bin/leakprof
+	install -D -m 755 $(BUILD)/libleakshim.so $(DESTDIR)$(PREFIX)/lib/libleakshim.so
+	install -D -m 644 CShim/Interpose/include/leakshim.h $(DESTDIR)$(PREFIX)/include/leakshim.h
+	install -D -m 644 docs/leakprof.1 $(DESTDIR)$(PREFIX)/share/man/man1/leakprof.1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BUILD)/leakprof --generate-completion-script bash \
+		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/leakprof
+	$(BUILD)/leakprof --generate-completion-script zsh \
+		> $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_leakprof
+	$(BUILD)/leakprof --generate-completion-script fish \
+		> $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/leakprof.fish
+
+dist: ## make a tarball for Debian 12 hosts that have no Swift
+	script/dist
+
+man: ## write docs/leakprof.1 anew from the program's own help
+	swift package --allow-writing-to-package-directory generate-manual
+	cp .build/plugins/GenerateManual/outputs/leakprof/leakprof.1 docs/leakprof.1
+
+clean: ## remove what was built
+	rm -rf .build dist demo

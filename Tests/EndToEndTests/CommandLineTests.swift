@@ -1,0 +1,230 @@
+import Glibc
+import LeakprofCapture
+import LeakprofTestSupport
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct CommandLineTests {
+    private func leakprof(
+        _ arguments: String..., directory: String? = nil, environment: [String: String?] = [:]
+    ) async throws -> Finished {
+        try await Programs.run(
+            BuiltProducts.leakprof, arguments, environment: environment, directory: directory)
+    }
+
+    @Test(arguments: [
+        "", "run", "snapshot", "top", "diff", "flamegraph", "export", "inspect", "doctor",
+    ])
+    func `help`(command: String) async throws {
+        let finished = try await Programs.run(
+            BuiltProducts.leakprof, [command, "--help"].filter { !$0.isEmpty },
+            environment: ["COLUMNS": "100"])
+        #expect(finished.status == 0)
+        #expect(finished.errors == "")
+        #expect(
+            Golden.difference(finished.output, "help\(command.isEmpty ? "" : "-\(command)").txt")
+                == nil)
+    }
+
+    @Test func `the version is that of the shim`() async throws {
+        #expect(try await leakprof("--version").output == "\(Leakprof.version)\n")
+    }
+
+    @Test(arguments: [
+        (["top"], "Missing expected argument '<source>'"),
+        (["diff", "a"], "Missing expected argument '<current>'"),
+        (["diff", "a", "b", "--svg", "--json"], "one of --svg, --json and --folded"),
+        (["diff", "a", "b", "-o", "x"], "-o needs one of"),
+        (["top", "x", "--group-by", "planet"], "planet"),
+        (["top", "x", "--limit", "-1"], "limit"),
+        (["run", "--interval", "soon", "--", "true"], "--interval soon is not a size"),
+        (["run", "--dir", "here", "--", "true"], "--dir here is not an absolute path"),
+        (["run", "--depth", "500", "--", "true"], "not between 1 and 128"),
+        (["run"], "Missing expected argument '-- <command> ...'"),
+        (["frobnicate"], "frobnicate"),
+    ])
+    func `wrong usage ends with 64 and says what is wrong`(arguments: [String], message: String)
+        async throws
+    {
+        let finished = try await Programs.run(BuiltProducts.leakprof, arguments)
+        #expect(finished.status == 64)
+        #expect(finished.output == "")
+        #expect(finished.errors.contains(message))
+    }
+
+    @Test(arguments: [
+        (["top", "nothing-of-that-name"], "there is no file and no process called"),
+        (["snapshot", "999999999"], "there is no process 999999999"),
+        (["diff", "/etc/hostname", "/etc/hostname"], "neither a pprof profile nor"),
+        (["inspect", "1"], "libleakshim.so is not loaded in it"),
+        (["run", "--", "no-such-program-anywhere"], "there is no program"),
+        (["run", "--", "/etc/hostname"], "can't run /etc/hostname: "),
+        (["flamegraph", "http://127.0.0.1:1/debug/pprof/heap"], "curl -o"),
+    ])
+    func `what fails ends with 1 and says what to try`(arguments: [String], message: String)
+        async throws
+    {
+        let finished = try await Programs.run(BuiltProducts.leakprof, arguments)
+        #expect(finished.status == 1)
+        #expect(finished.output == "")
+        #expect(finished.errors.contains(message))
+        #expect(finished.errors.contains("\n       try: "))
+    }
+
+    @Test func `run passes output, input and status through`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let finished = try await Programs.run(
+            BuiltProducts.leakprof,
+            ["run", "--quiet", "--", "bash", "-c", "cat; echo err >&2; exit 5"],
+            environment: ["LEAKPROF_DIR": directory.path + "/recordings"],
+            directory: directory.path,
+            input: "through\n")
+        #expect(finished.status == 5)
+        #expect(finished.output == "through\n")
+        #expect(finished.errors == "err\n")
+        let kept = Files.names(in: directory.path).filter { $0.hasSuffix(".pb.gz") }
+        #expect(kept.count == 1)
+        #expect(kept.first?.hasPrefix("leakprof.bash.") == true)
+        // Its region is gone; what the commands in it left does not concern run.
+        #expect(Files.names(in: directory.path + "/recordings") == [])
+    }
+
+    @Test func `run shows what was not freed`() async throws {
+        let sample = try await SampleProgram.build("exits.c")
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let finished = try await leakprof(
+            "run", "-o", "final", "--", sample.path, "kill", directory: directory.path)
+        #expect(finished.status == 128 + SIGKILL)
+        #expect(finished.errors.contains("recording pid"))
+        #expect(
+            finished.errors.contains("exits.c:11: size=147 KiB, count=50, average=3001 B     main"))
+        #expect(Files.exists(directory.path + "/final"))
+        #expect(
+            try await leakprof("top", "final", directory: directory.path).output.contains(
+                "exits.c:11"))
+    }
+
+    @Test func `run passes signals on and keeps another LD_PRELOAD`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let (_, status) = try await Programs.with(
+            BuiltProducts.leakprof, ["run", "--quiet", "--", sample.path],
+            environment: [
+                "LEAKPROF_DIR": directory.path + "/recordings", "LD_PRELOAD": "libjemalloc.so.2",
+            ], directory: directory.path
+        ) { program in
+            try await program.line(startingWith: "ready")
+            let region = try #require(Files.names(in: directory.path + "/recordings").last)
+            let child = try #require(region.split(separator: ".").first.flatMap { Int32($0) })
+            let maps = try Files.text(of: "/proc/\(child)/maps")
+            #expect(maps.contains("libleakshim.so") && maps.contains("libjemalloc.so.2"))
+            program.signal(SIGTERM)
+        }
+        #expect(status == 128 + SIGTERM)
+    }
+
+    @Test func `programs that can't be recorded run, and it is said why`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let sample = try await SampleProgram.build("exits.c", flags: ["-static"])
+        let finished = try await leakprof("run", "--", sample.path, directory: directory.path)
+        #expect(finished.status == 6)
+        #expect(finished.errors.contains("statically linked"))
+        #expect(!finished.errors.contains("recording pid"))
+    }
+
+    @Test func `snapshots get names of their own, and existing files stay`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+        let (names, _) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            for _ in 0..<2 {
+                try await Programs.succeed(
+                    BuiltProducts.leakprof, ["snapshot", "\(program.pid)"],
+                    directory: recording.directory.path)
+            }
+            return Files.names(in: recording.directory.path).filter { $0.hasSuffix(".pb.gz") }
+        }
+        #expect(
+            names.map { $0.split(separator: ".").suffix(3).joined(separator: ".") } == [
+                "1.pb.gz", "2.pb.gz",
+            ])
+        #expect(names.allSatisfy { $0.hasPrefix("leakprof.steady-growth.") })
+    }
+
+    @Test func `every form is written`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+        let directory = recording.directory.path
+        _ = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            _ = try await recording.snapshot(of: program, name: "early")
+            try await program.send("\n")
+            try await program.line(startingWith: "grown")
+            _ = try await recording.snapshot(of: program, name: "late")
+        }
+
+        for form in ["svg", "json", "folded"] {
+            let finished = try await leakprof(
+                "diff", "early", "late", "--\(form)", directory: directory)
+            #expect(finished.status == 0)
+            #expect(finished.output.contains("wrote early..late.diff.\(form)"))
+            #expect(Files.exists("\(directory)/early..late.diff.\(form)"))
+            let toStdout = try await leakprof(
+                "diff", "early", "late", "--\(form)", "-o", "-", directory: directory)
+            #expect(
+                Array(toStdout.output.utf8)
+                    == (try Files.bytes(of: "\(directory)/early..late.diff.\(form)")))
+        }
+        #expect(
+            try await leakprof("export", "late", "--format", "folded", directory: directory).output
+                .contains("main;grow 1234000\n"))
+        #expect(
+            try await leakprof(
+                "export", "late", "--format", "pprof", "-o", "copy", directory: directory
+            ).status == 0)
+        #expect(try Files.bytes(of: "\(directory)/copy") == Files.bytes(of: "\(directory)/late"))
+        #expect(
+            try await leakprof(
+                "top", "late", "--json", "--live-since", "early", directory: directory
+            )
+            .output.contains("\"inuseObjects\" : 1000"))
+        #expect(
+            try await leakprof("flamegraph", "late", directory: directory).output
+                == "wrote late.svg\n")
+        try await Programs.succeed("xmllint", ["--noout", "\(directory)/late.svg"])
+        let source = try await leakprof(
+            "diff", "early", "late", "--source-dir", BuiltProducts.root, directory: directory)
+        #expect(source.output.contains("    void *volatile kept = malloc(1234);\n"))
+    }
+
+    @Test func `an output that can't be written leaves nothing behind`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+        _ = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            let full = try await Programs.run(
+                BuiltProducts.leakprof, ["snapshot", "\(program.pid)", "-o", "/dev/full"])
+            #expect(full.status == 1)
+            #expect(full.errors.contains("No space left on device"))
+            let missing = try await Programs.run(
+                BuiltProducts.leakprof,
+                ["snapshot", "\(program.pid)", "-o", recording.directory.path + "/none/file"])
+            #expect(missing.status == 1)
+            #expect(missing.errors.contains("No such file or directory"))
+        }
+        #expect(Files.names(in: recording.directory.path) == [])
+    }
+
+    @Test func `doctor finds nothing wrong with a recorded process`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+        _ = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            let doctor = try await Programs.run(
+                BuiltProducts.leakprof, ["doctor", "\(program.pid)"],
+                environment: ["LEAKPROF_DIR": recording.directory.path])
+            #expect(doctor.status == 0)
+            #expect(doctor.output.contains("ok    process \(program.pid) is recorded in"))
+            #expect(!doctor.output.contains("FAIL"))
+        }
+    }
+}

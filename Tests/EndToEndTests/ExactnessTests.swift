@@ -1,0 +1,129 @@
+import Glibc
+import LeakprofModel
+import LeakprofTestSupport
+import Testing
+
+@Suite(.serialized) struct ExactnessTests {
+    private static let flags = SampleProgram.defaultFlags + ["-pthread"]
+
+    /// Ten million pairs, some freed by other threads than allocated them: nothing drifts.
+    @Test(.timeLimit(.minutes(3)), arguments: [1, 8])
+    func `counts and bytes are exact after ten million pairs`(threads: Int) async throws {
+        let sample = try await SampleProgram.build("exact-sites.c", flags: Self.flags)
+        let recording = try Recording(["LEAKPROF_MODE": "exact"])
+
+        let (snapshot, status) = try await recording.with(
+            sample.path, ["1000", "\(threads)", "10000000"]
+        ) { program in
+            try await program.line(startingWith: "ready")
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+
+        #expect(status == 0)
+        for (site, size) in [("first_site", 4001), ("second_site", 4002), ("third_site", 4003)] {
+            let counts = snapshot.counts(below: site)
+            #expect(counts.inuseObjects == 1000, "\(site)")
+            #expect(counts.inuseSpace == Int64(1000 * size), "\(site)")
+        }
+        #expect(snapshot.counts(below: "third_site").allocObjects == 2000)
+        let churn = snapshot.counts(below: "churn_site")
+        #expect(churn.allocObjects == 10_000_000)
+        #expect(churn.inuseObjects == 0)
+        #expect(churn.inuseSpace == 0)
+        let statistics = snapshot.facts.recording?.statistics ?? [:]
+        #expect(
+            statistics.keys.filter { $0.hasPrefix("dropped") || $0.hasPrefix("replaced") }.isEmpty)
+    }
+
+    /// 64 KiB over 1 GiB: each of ten sites within three of the standard errors the snapshot states.
+    @Test(.timeLimit(.minutes(1))) func `sampled sums are within three standard errors`()
+        async throws
+    {
+        let sample = try await SampleProgram.build("sampled-sites.c")
+        let recording = try Recording([
+            "LEAKPROF_MODE": "sampled", "LEAKPROF_INTERVAL": "64KiB", "LEAKPROF_SEED": "7",
+        ])
+
+        let ((snapshot, truths), status) = try await recording.with(
+            sample.path, ["\(1 << 30)"]
+        ) { program in
+            var truths: [String: (objects: Double, bytes: Double)] = [:]
+            while true {
+                let fields = try await program.line().split(separator: " ")
+                if fields == ["ready"] { break }
+                truths[String(fields[0])] = (Double(fields[1]) ?? 0, Double(fields[2]) ?? 0)
+            }
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return (snapshot, truths)
+        }
+
+        #expect(status == 0)
+        #expect(truths.count == 10)
+        for (site, truth) in truths {
+            let samples = snapshot.samples.filter { snapshot.functions(of: $0).contains(site) }
+            let counts = samples.reduce(into: AllocationCounts.zero) { $0 += $1.counts }
+            let variance = samples.reduce(into: SamplingVariance.zero) { $0 += $1.variance }
+            let bytesError = Double(variance.inuseSpace).squareRoot()
+            let objectsError = Double(variance.inuseObjects).squareRoot()
+            #expect(abs(Double(counts.inuseSpace) - truth.bytes) <= 3 * bytesError, "\(site)")
+            #expect(abs(Double(counts.inuseObjects) - truth.objects) <= 3 * objectsError, "\(site)")
+        }
+        #expect(snapshot.isSampled)
+        #expect(snapshot.facts.period == 65536)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `what was live when the process was killed can be read`()
+        async throws
+    {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+
+        let (pid, status) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            for _ in 0..<3 {
+                try await program.send("\n")
+                try await program.line(startingWith: "grown")
+            }
+            program.signal(SIGKILL)
+            return program.pid
+        }
+
+        #expect(status == 128 + SIGKILL)
+        let region = try #require(recording.regions.first)
+        let snapshot = try await recording.snapshot(region)
+        #expect(snapshot.blocksBySize[1234] == 3000)
+        #expect(snapshot.counts(below: "grow").inuseObjects == 3000)
+        #expect(snapshot.facts.recording?.state == "killed")
+        // The process ID finds it too.
+        #expect(try await recording.snapshot("\(pid)") == snapshot)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `stacks through code without frame pointers are complete`()
+        async throws
+    {
+        let library = try await SampleProgram.build(
+            "callback-library.c",
+            flags: ["-O2", "-fomit-frame-pointer", "-shared", "-fPIC", "-g"], suffix: ".so")
+        let sample = try await SampleProgram.build(
+            "through-library.c", flags: SampleProgram.defaultFlags + [library.path])
+        let recording = try Recording()
+
+        let (snapshot, status) = try await recording.with(sample.path) { program in
+            _ = try await program.line()
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+
+        #expect(status == 0)
+        let leak = try #require(snapshot.samples.first { $0.counts.inuseSpace == 6001 })
+        let functions = snapshot.functions(of: leak)
+        #expect(functions.first == "leaking_callback")
+        #expect(functions.count { $0 == "through_library" } == 10)
+        #expect(functions.contains("main"))
+        #expect(functions.last == "_start")
+    }
+}
