@@ -11,8 +11,9 @@ package struct Region: Sendable {
     /// Reads everything in the region into a snapshot without symbols.
     ///
     /// The target is not stopped and not slowed down: its file is copied. Every allocation that returned
-    /// before the call began is in the snapshot, and every free that had begun is not live; of what
-    /// happens meanwhile, at most one operation per thread is seen half.
+    /// before the call began is in the snapshot, and no block freed by then is live. The counter of a
+    /// stack trace and epoch is read as of one moment, off by at most one operation per thread; two
+    /// counters are read as of moments some microseconds apart.
     ///
     /// With `startsEpoch`, blocks allocated from now on get a new birth epoch, so that a later
     /// snapshot can tell them apart. It is ignored for dead processes and copies.
