@@ -167,13 +167,15 @@ struct FlameGraphSVG {
         let ramp = (grew ? "g" : "s") + shade(frame.delta, of: grew)
         let isNew = grew && isComparison && node.base == 0
         let isGone = !grew && node.current == 0
+        // Each line by itself: a line break in a name must not look like one of ours.
+        let tooltip = tooltip(node).map(Sanitized.xml).joined(separator: "\n")
         let isLeaf = layout.leaves.contains(frame.node)
         let label = label(of: node, isLeaf: isLeaf, amount: amount(of: node, grew: grew))
 
         body += "<g class=\"f\(isGone ? " gone" : "")\" data-n=\"\(frame.node)\" "
         body += "data-l=\"\(frame.depth)\" data-o=\"\(frame.offset)\" data-k=\"\(frame.kept)\" "
         body +=
-            "data-d=\"\(frame.delta)\" data-t=\"\(Sanitized.xml(label))\"><title>\(Sanitized.xml(tooltip(node)))</title>"
+            "data-d=\"\(frame.delta)\" data-t=\"\(Sanitized.xml(label))\"><title>\(tooltip)</title>"
         body += rect("k", x, y, width, height)
         if isComparison && frame.delta > 0 {
             body += rect(ramp, x + keptWidth, y, width - keptWidth, height)
@@ -221,14 +223,14 @@ struct FlameGraphSVG {
         return node.change == 0 ? "" : Quantity.precise(node.change, signed: true)
     }
 
-    private func tooltip(_ node: ComparisonTree.Node) -> String {
+    private func tooltip(_ node: ComparisonTree.Node) -> [String] {
         let frame = node.frame
         var lines = [
             frame.function.isEmpty ? "all stacks" : FunctionName(frame.function).qualified
         ]
         if !frame.file.isEmpty {
             let others = node.lines.count - 1
-            let more = others > 0 ? " and \(others) more lines" : ""
+            let more = others > 0 ? " and \(others) more line\(others > 1 ? "s" : "")" : ""
             lines.append("\(frame.file):\(frame.line)\(more)")
         }
         if !node.module.isEmpty { lines.append(node.module) }
@@ -246,7 +248,7 @@ struct FlameGraphSVG {
             lines.append(
                 "\(Quantity.precise(node.current)), \(share), \(node.currentObjects) blocks")
         }
-        return lines.joined(separator: "\n")
+        return lines
     }
 
     // MARK: Fitting

@@ -84,13 +84,14 @@
     remember();
   }
 
-  // Outlines the frames whose name or place matches, and says what they come to.
+  // Outlines the frames whose name, file or module matches, and says what they come to; ^ and $ are the ends
+  // of each.
   function search(query) {
     state.query = query;
     var pattern = null;
     if (query) {
       try {
-        pattern = new RegExp(query, "i");
+        pattern = new RegExp(query, "im");
       } catch (error) {
         show("not a regular expression: " + query);
         return;
