@@ -154,13 +154,11 @@ package struct TopReport: Sendable {
 
 /// Which of the four sums a report's size and count columns show.
 package struct Measures: Sendable {
-    private let isInUse: Bool
-    /// Whether blocks matter more than bytes, for graphs that have one value only.
-    private let isObjects: Bool
+    /// Blocks that are live, or all that were ever allocated.
+    package let isInUse: Bool
 
     package init(_ type: SampleType) {
         isInUse = type == .inuseSpace || type == .inuseObjects
-        isObjects = type == .inuseObjects || type == .allocObjects
     }
 
     package func size(_ counts: AllocationCounts) -> Int64 {

@@ -51,12 +51,13 @@ package struct FlameGraph: Sendable {
             return Entry(
                 amount: Quantity.precise(change, signed: true),
                 share: Self.percent(change, of: growth) + " of growth",
-                name: TextReport.shortName(row.site.frame.function), place: row.key.label,
+                name: TextReport.shortName(row.site.frame.function),
+                place: Self.place(row.key, row.site, row.callers),
                 detail: Quantity.signed(measures.count(row.change)) + " blocks")
         }
         panelTitles = [
-            "Before: \(names.base), \(Quantity.precise(tree.root.base)) live",
-            "After: \(names.current), \(Quantity.precise(tree.root.current)) live",
+            "Before: \(names.base), " + Self.amount(tree.root.base, sampleType),
+            "After: \(names.current), " + Self.amount(tree.root.current, sampleType),
         ]
     }
 
@@ -83,10 +84,23 @@ package struct FlameGraph: Sendable {
             let size = measures.size(row.counts)
             return Entry(
                 amount: Quantity.precise(size), share: Self.percent(size, of: total) + " of all",
-                name: TextReport.shortName(row.site.frame.function), place: row.key.label,
+                name: TextReport.shortName(row.site.frame.function),
+                place: Self.place(row.key, row.site, row.callers),
                 detail: "\(Quantity.grouped(measures.count(row.counts))) blocks")
         }
-        panelTitles = ["\(name), \(Quantity.precise(total)) \(sampleType.rawValue)"]
+        panelTitles = ["\(name), " + Self.amount(total, sampleType)]
+    }
+
+    /// The line; without one, what else tells where it is: the file and the callers.
+    private static func place(_ key: GroupKey, _ site: Site, _ callers: Callers) -> String {
+        key.line > 0 ? key.label : site.module + TextReport.callersText(callers)
+    }
+
+    /// `403.6 MiB live`, `1,234 blocks allocated`.
+    private static func amount(_ value: Int64, _ type: SampleType) -> String {
+        let state = Measures(type).isInUse ? "live" : "allocated"
+        return type.unit == "bytes"
+            ? "\(Quantity.precise(value)) \(state)" : "\(Quantity.grouped(value)) blocks \(state)"
     }
 
     /// The file's bytes.

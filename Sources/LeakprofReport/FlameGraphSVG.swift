@@ -56,7 +56,7 @@ struct FlameGraphSVG {
         <?xml version="1.0" encoding="UTF-8"?>
         <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.width) \(height)" \
         width="\(Self.width)" height="\(height)" role="img" aria-labelledby="t d" \
-        data-panel="\(panelWidth)" data-scale="\(scale)">
+        data-panel="\(panelWidth)" data-unit="\(graph.tree.sampleType.unit)">
         <title id="t">\(Sanitized.xml(graph.title))</title>
         <desc id="d">\(Sanitized.xml(summary))</desc>
         <style>\(Self.asset(PackageResources.flamegraph_css))</style>
@@ -102,7 +102,9 @@ struct FlameGraphSVG {
                 clipped(entry.name, to: 300), x: Self.margin + 200, y: y, class: "name",
                 into: &body)
             text(
-                clippedAtStart(entry.place, to: 470), x: Self.margin + 520, y: y, class: "sentence",
+                entry.place.contains(" < ")
+                    ? clipped(entry.place, to: 470) : clippedAtStart(entry.place, to: 470),
+                x: Self.margin + 520, y: y, class: "sentence",
                 into: &body)
             text(entry.detail, x: Self.width - Self.margin, y: y, class: "detail", into: &body)
         }
@@ -124,7 +126,7 @@ struct FlameGraphSVG {
         swatch(["k"], "in both")
         swatch(["g1", "g2", "g3", "g4"], "grew: under 1 %, 5 %, 20 %, and over, of all growth")
         swatch(["s1", "s2", "s3", "s4"], "shrank, likewise")
-        let per100 = Quantity.precise(Int64(100 / scale))
+        let per100 = quantity(Int64(100 / scale))
         text("both graphs: 100 pixels are \(per100)", x: x, y: y, class: "note", into: &body)
         y += 8
     }
@@ -219,8 +221,8 @@ struct FlameGraphSVG {
     }
 
     private func amount(of node: ComparisonTree.Node, grew: Bool) -> String {
-        guard isComparison, grew else { return Quantity.precise(grew ? node.current : node.base) }
-        return node.change == 0 ? "" : Quantity.precise(node.change, signed: true)
+        guard isComparison, grew else { return quantity(grew ? node.current : node.base) }
+        return node.change == 0 ? "" : quantity(node.change, signed: true)
     }
 
     private func tooltip(_ node: ComparisonTree.Node) -> [String] {
@@ -237,8 +239,8 @@ struct FlameGraphSVG {
         if isComparison {
             let share = FlameGraph.percent(node.grown, of: graph.tree.root.grown)
             lines.append(
-                "\(Quantity.precise(node.base)) → \(Quantity.precise(node.current)), "
-                    + "\(Quantity.precise(node.change, signed: true))")
+                "\(quantity(node.base)) → \(quantity(node.current)), "
+                    + "\(quantity(node.change, signed: true))")
             if node.grown > 0 { lines.append("\(share) of all growth") }
             if node.base == 0 { lines.append("new") }
             if node.current == 0 { lines.append("gone") }
@@ -246,9 +248,15 @@ struct FlameGraphSVG {
         } else {
             let share = FlameGraph.percent(node.current, of: graph.tree.root.current)
             lines.append(
-                "\(Quantity.precise(node.current)), \(share), \(node.currentObjects) blocks")
+                "\(quantity(node.current)), \(share), \(node.currentObjects) blocks")
         }
         return lines
+    }
+
+    /// A value of the graph: bytes, or a number of blocks.
+    private func quantity(_ value: Int64, signed: Bool = false) -> String {
+        if graph.tree.sampleType.unit == "bytes" { return Quantity.precise(value, signed: signed) }
+        return (signed && value >= 0 ? "+" : "") + Quantity.grouped(value)
     }
 
     // MARK: Fitting

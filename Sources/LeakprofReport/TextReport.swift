@@ -138,12 +138,13 @@ package struct TextReport: Sendable {
 
     /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s)`.
     static func growth(of diff: SnapshotDiff) -> String {
-        let change = diff.current.inuseSpace.saturatingSubtract(diff.base.inuseSpace)
+        let measures = Measures(diff.sampleType)
+        let change = measures.size(diff.current).saturatingSubtract(measures.size(diff.base))
         var line = Quantity.precise(change, signed: true)
         if diff.variance.inuseSpace > 0 {
             line += " ±" + Quantity.bytes(Quantity.standardError(diff.variance.inuseSpace))
         }
-        line += change < 0 ? " shrank" : " grew"
+        line += measures.isInUse ? (change < 0 ? " shrank" : " grew") : " more allocated"
         let elapsed = diff.currentFacts.capturedAt.saturatingSubtract(diff.baseFacts.capturedAt)
         if elapsed > 0, diff.baseFacts.capturedAt > 0 {
             let perSecond = Int64(Double(change) / (Double(elapsed) / 1e9))
@@ -175,16 +176,16 @@ package struct TextReport: Sendable {
         var line = "\(Sanitized.line(key.label)): \(sums), average=\(Quantity.bytes(average))"
         // Where there is no line, the label is the function.
         if key.line > 0 { line += "     " + Sanitized.line(shortName(site.frame.function)) }
+        return line + callersText(callers)
+    }
+
+    /// `  < caller < its caller`, up to three of them; empty where there are none.
+    static func callersText(_ callers: Callers) -> String {
         let shared = callers.shared.prefix { !$0.isEntry }
         let shown = shared.isEmpty ? callers.ofLargest.prefix { !$0.isEntry } : shared
-        let names = shown.prefix(3).map {
-            Sanitized.line(shortName($0.frame.function))
-        }
-        if !names.isEmpty {
-            line += shared.isEmpty ? "  < mostly " : "  < "
-            line += names.joined(separator: " < ")
-        }
-        return line
+        guard !shown.isEmpty else { return "" }
+        let names = shown.prefix(3).map { Sanitized.line(shortName($0.frame.function)) }
+        return (shared.isEmpty ? "  < mostly " : "  < ") + names.joined(separator: " < ")
     }
 
     /// A row's further lines: its stack, or the source line it names.

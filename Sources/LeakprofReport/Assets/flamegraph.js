@@ -115,14 +115,15 @@
       });
     });
     if (pattern) {
-      show("“" + query + "”: " + count + (count === 1 ? " frame, " : " frames, ") + bytes(grown) + (panels.length > 1 ? " grown" : ""));
+      show("“" + query + "”: " + count + (count === 1 ? " frame, " : " frames, ") + quantity(grown) + (panels.length > 1 ? " grown" : ""));
     } else {
       show(footnote);
     }
     remember();
   }
 
-  function bytes(value) {
+  function quantity(value) {
+    if (svg.dataset.unit !== "bytes") return String(value);
     var units = ["B", "KiB", "MiB", "GiB", "TiB"];
     var unit = 0;
     while (value >= 1024 && unit < units.length - 1) {
