@@ -9,6 +9,7 @@ internal import LeakprofModel
 final class DwflModule {
     private let session: OpaquePointer
     private let module: OpaquePointer
+    private lazy var symbols = SymbolIndex(of: module)
     /// Units by the code they cover, sorted; read on first use.
     private lazy var units: [UnitRange] = readUnitRanges()
     private var readUnits: [Dwarf_Off: DwarfUnit] = [:]
@@ -147,15 +148,7 @@ final class DwflModule {
 
     // MARK: Symbols
 
-    private func symbol(at address: UInt64) -> String? {
-        var offset: GElf_Off = 0
-        var symbol = GElf_Sym()
-        guard
-            let name = dwfl_module_addrinfo(
-                module, address, &offset, &symbol, nil, nil, nil)
-        else { return nil }
-        return String(cString: name)
-    }
+    private func symbol(at address: UInt64) -> String? { symbols.name(at: address) }
 
     private func frame(
         linkageName: String, name: String, file: String, line: Int64, startLine: Int64
