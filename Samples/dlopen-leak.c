@@ -1,9 +1,11 @@
 // Loads each plugin it is given, lets it leak, and unloads it, so that the next one is likely to lie at
-// the same address. Prints where each was loaded, then waits for a line on stdin.
+// the same address; with KEEP_LOADED in the environment it stays. Prints where each was loaded, then
+// waits for a line on stdin.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
@@ -13,7 +15,7 @@ int main(int argc, char **argv) {
         dlinfo(plugin, RTLD_DI_LINKMAP, &map);
         printf("%lx\n", (unsigned long)map->l_addr);
         ((void (*)(void))dlsym(plugin, "run_plugin"))();
-        dlclose(plugin);
+        if (getenv("KEEP_LOADED") == NULL) dlclose(plugin);
     }
     puts("ready");
     fflush(stdout);

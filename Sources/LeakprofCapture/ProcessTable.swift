@@ -8,11 +8,11 @@ struct LiveProcess {
     let pid: Int32
     let startTicks: UInt64
 
-    /// `nil` when there is no such process.
+    /// `nil` when there is no such process, or it has ended.
     init?(pid: Int32) {
-        guard let ticks = ProcFile.startTicks(of: pid) else { return nil }
+        guard let start = ProcFile.start(of: pid), !start.hasEnded else { return nil }
         self.pid = pid
-        startTicks = ticks
+        startTicks = start.ticks
     }
 
     private var directory: String { "/proc/\(pid)" }
@@ -140,14 +140,16 @@ enum ProcFile {
         return length < 0 ? nil : String(decoding: buffer[..<length], as: UTF8.self)
     }
 
-    /// Field 22 of proc(5)'s stat.
-    static func startTicks(of pid: Int32) -> UInt64? {
+    /// From proc(5)'s stat: when a process started, in clock ticks since boot, and whether it has ended
+    /// and only waits for its parent to ask for its status.
+    static func start(of pid: Int32) -> (ticks: UInt64, hasEnded: Bool)? {
         guard let stat = read("/proc/\(pid)/stat"), let name = stat.lastIndex(of: ")") else {
             return nil
         }
-        // The state behind the name is field 3.
+        // The state behind the name is field 3, the time is field 22.
         let fields = stat[stat.index(after: name)...].split(separator: " ")
-        return fields.count > 19 ? UInt64(fields[19]) : nil
+        guard fields.count > 19, let ticks = UInt64(fields[19]) else { return nil }
+        return (ticks, fields[0] == "Z" || fields[0] == "X")
     }
 
     /// The names in a directory; none when it can't be read.

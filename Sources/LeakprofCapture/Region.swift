@@ -52,7 +52,9 @@ package struct Region: Sendable {
     }
 
     /// When a process started, in clock ticks since boot; 0 when there is no such process.
-    package static func startTicks(ofPid pid: Int32) -> UInt64 { ProcFile.startTicks(of: pid) ?? 0 }
+    package static func startTicks(ofPid pid: Int32) -> UInt64 {
+        ProcFile.start(of: pid)?.ticks ?? 0
+    }
 
     /// Deletes the file.
     package func remove() { unlink(path) }

@@ -1,0 +1,135 @@
+import Glibc
+import LeakprofModel
+import LeakprofTestSupport
+import Testing
+
+/// Where code comes from, when that is not simply a file that is still there.
+@Suite(.serialized, .timeLimit(.minutes(1))) struct ModuleTests {
+    @Test func `stacks go through signal frames and the vDSO`() async throws {
+        let sample = try await SampleProgram.build("signal-in-vdso.c")
+        let recording = try Recording()
+        let (snapshot, status) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+
+        #expect(status == 0)
+        let taken = snapshot.samples.filter { snapshot.functions(of: $0).first == "take" }
+        #expect(taken.reduce(0) { $0 + $1.counts.inuseObjects } == 300)
+        for sample in taken { #expect(snapshot.functions(of: sample).contains("main")) }
+        #expect(snapshot.facts.recording?.statistics["stacks_cut_at_unwind"] == nil)
+        // Where the signal came, to the instruction.
+        let vdso = try #require(snapshot.mappings.firstIndex { $0.path.hasPrefix("linux-vdso") })
+        let inVdso = snapshot.locations.filter { $0.mapping == vdso }
+        #expect(inVdso.contains { $0.frames[0].function.contains("clock_gettime") })
+        #expect(!snapshot.mappings[vdso].buildID.isEmpty)
+    }
+
+    /// Two builds of one sample whose functions lie at the same places under other names.
+    private func plugins() async throws -> (original: String, other: String) {
+        func build(_ name: String) async throws -> String {
+            try await SampleProgram.build(
+                "plugin.c",
+                flags: [
+                    "-O2", "-g", "-fno-builtin", "-shared", "-fPIC", "-DNAME=\(name)", "-DCOUNT=10",
+                    "-DSIZE=8100",
+                ], suffix: "-\(name).so"
+            ).path
+        }
+        return (try await build("true_name"), try await build("false_name"))
+    }
+
+    /// Loads a plugin, does something to its file, and takes a snapshot, while the program runs or after it
+    /// was killed.
+    private func snapshot(
+        afterwards: (_ plugin: String, _ other: String) async throws -> Void, killed: Bool
+    ) async throws -> Snapshot {
+        let (original, other) = try await plugins()
+        let sample = try await SampleProgram.build("dlopen-leak.c")
+        let recording = try Recording(["KEEP_LOADED": "1"])
+        let plugin = recording.directory.path + "/plugin.so"
+        try await Programs.succeed("cp", [original, plugin])
+        return try await recording.with(sample.path, [plugin]) { program in
+            try await program.line(startingWith: "ready")
+            try await afterwards(plugin, other)
+            if killed {
+                program.signal(SIGKILL)
+                // The end of its output is the end of the process.
+                while (try? await program.line()) != nil {}
+            }
+            return try await recording.snapshot(of: program)
+        }.result
+    }
+
+    private func replace(_ plugin: String, by other: String) async throws {
+        // As package managers do it: the old file loses its name.
+        try await Programs.succeed("cp", [other, plugin + ".new"])
+        try await Programs.succeed("mv", [plugin + ".new", plugin])
+    }
+
+    @Test func `a deleted file is read from the process that has it`() async throws {
+        let snapshot = try await snapshot(
+            afterwards: { plugin, _ in unlink(plugin) }, killed: false)
+        #expect(snapshot.counts(below: "true_name").inuseObjects == 10)
+    }
+
+    @Test func `a replaced file is read from the process that has the old one`() async throws {
+        let snapshot = try await snapshot(
+            afterwards: { try await replace($0, by: $1) }, killed: false)
+        #expect(snapshot.counts(below: "true_name").inuseObjects == 10)
+        #expect(snapshot.counts(below: "false_name") == .zero)
+    }
+
+    @Test func `when the process is gone, a replaced file is not believed`() async throws {
+        let snapshot = try await snapshot(
+            afterwards: { try await replace($0, by: $1) }, killed: true)
+        #expect(snapshot.counts(below: "true_name") == .zero)
+        #expect(snapshot.counts(below: "false_name") == .zero)
+        #expect(snapshot.facts.notes.contains { $0.contains("replaced since by another build") })
+        let leak = try #require(snapshot.samples.first { $0.counts.inuseSpace == 81_000 })
+        #expect(snapshot.functions(of: leak)[0].hasPrefix("plugin.so+0x"))
+    }
+
+    /// A tree with its own root, as containers have: paths mean what they mean in there.
+    @Test func `files of a process with another root are found in that root`() async throws {
+        let recording = try Recording()
+        let root = recording.directory.path + "/root"
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let listing = try await Programs.succeed("ldd", [sample.path])
+        let words = listing.split { $0 == " " || $0 == "\n" || $0 == "\t" }
+        let libraries = words.filter { $0.hasPrefix("/") }.map { String($0) }
+        for file in libraries {
+            let folder = root + "/" + file.split(separator: "/").dropLast().joined(separator: "/")
+            try await Programs.succeed("mkdir", ["-p", folder])
+            try await Programs.succeed("cp", ["-L", file, folder])
+        }
+        try await Programs.succeed("cp", [sample.path, root + "/program-in-container"])
+        try await Programs.succeed("cp", [BuiltProducts.shim, root + "/libleakshim.so"])
+        for folder in ["recordings", "proc"] {
+            try await Programs.succeed("mkdir", ["-m", "700", "\(root)/\(folder)"])
+        }
+
+        // A user and mount namespace of its own, so that this needs no root.
+        let (snapshot, status) = try await Programs.with(
+            "unshare",
+            [
+                "--map-root-user", "--mount", "sh", "-c",
+                """
+                mount --rbind /proc "$0/proc" &&
+                LEAKPROF_DIR=/recordings LD_PRELOAD=/libleakshim.so exec chroot "$0" /program-in-container
+                """, root,
+            ]
+        ) { program in
+            try await program.line(startingWith: "ready")
+            try await program.send("\n")
+            try await program.line(startingWith: "grown")
+            return try await recording.snapshot(of: program)
+        }
+
+        #expect(status == 0)
+        #expect(snapshot.counts(below: "grow").inuseObjects == 1000)
+        #expect(snapshot.mappings.first?.path == "/program-in-container")
+    }
+}
