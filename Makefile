@@ -26,7 +26,7 @@ build: ## build leakprof and libleakshim.so for use
 
 test: ## install what is missing and run every test
 	script/bootstrap build test
-	swift build --build-tests
+	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build
 
 lint: ## check formats and what compilers and linters find in the C and shell code
