@@ -1,5 +1,5 @@
-// Takes a copy of its own recording through leakshim.h where the shim is loaded; says so where it is
-// not.
+// Takes copies of its own recording, before and after more allocations, through leakshim.h where the
+// shim is loaded; says so where it is not.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +15,9 @@ int main(void) {
         return 0;
     }
     printf("%s %d %d\n", leakshim_version(), leakshim_snapshot("warm"), leakshim_snapshot("../bad"));
-    fflush(stdout);
-    return getchar() == EOF;
+    for (int i = 0; i < 30; i++) {
+        void *volatile kept = malloc(7002);
+        (void)kept;
+    }
+    return leakshim_snapshot("late");
 }

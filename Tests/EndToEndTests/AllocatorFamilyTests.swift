@@ -73,6 +73,32 @@ import Testing
         }
     }
 
+    /// Whoever recorded the free after the next allocator's free would take the other thread's record.
+    @Test(.timeLimit(.minutes(1)), arguments: ["free", "realloc"])
+    func `a block that another thread gets at once is not mixed up`(call: String) async throws {
+        let allocator = try await SampleProgram.build(
+            "handover-allocator.c", flags: ["-O2", "-fno-builtin", "-shared", "-fPIC"],
+            suffix: ".so")
+        let sample = try await SampleProgram.build("handover.c")
+        let recording = try Recording(["LEAKPROF_MODE": "exact"])
+
+        let (snapshot, status) = try await recording.with(
+            sample.path, [call], preloading: [allocator.path]
+        ) { program in
+            try await program.line(startingWith: "ready")
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+
+        #expect(status == 0)
+        #expect(snapshot.counts(below: "take").inuseObjects == 1)
+        #expect(snapshot.blocksBySize[777] == 1)
+        #expect(snapshot.blocksBySize[778] == (call == "realloc" ? 1 : nil))
+        let statistics = snapshot.facts.recording?.statistics ?? [:]
+        #expect(statistics["replaced_blocks"] == nil)
+    }
+
     @Test(.timeLimit(.minutes(1))) func `two copies of the shim do not quarrel`() async throws {
         let sample = try await SampleProgram.build("steady-growth.c")
         let recording = try Recording()

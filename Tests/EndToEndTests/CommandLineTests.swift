@@ -88,6 +88,18 @@ import Testing
         #expect(Files.names(in: directory.path + "/recordings") == [])
     }
 
+    /// Behind an allocator that is preloaded too, the shim would never be called.
+    @Test func `run puts the shim in front of other preloaded libraries`() async throws {
+        let sample = try await SampleProgram.build("exits.c")
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let finished = try await leakprof(
+            "run", "-o", "final", "--", sample.path, "kill", directory: directory.path,
+            environment: ["LD_PRELOAD": "libjemalloc.so.2"])
+        #expect(finished.status == 128 + SIGKILL)
+        let top = try await leakprof("top", directory.path + "/final")
+        #expect(top.output.contains("exits.c:"))
+    }
+
     @Test func `run shows what was not freed`() async throws {
         let sample = try await SampleProgram.build("exits.c")
         let directory = try TemporaryDirectory(in: "/tmp")

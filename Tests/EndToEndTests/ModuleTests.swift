@@ -27,6 +27,28 @@ import Testing
         #expect(!snapshot.mappings[vdso].buildID.isEmpty)
     }
 
+    /// A return address is looked up one byte lower; the address that a signal interrupted is not.
+    @Test(.timeLimit(.minutes(1))) func `a signal at a function's entry is in that function`()
+        async throws
+    {
+        let sample = try await SampleProgram.build("signal-at-entry.c")
+        let recording = try Recording()
+        let (snapshot, status) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            let snapshot = try await recording.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+
+        #expect(status == 0)
+        let taken = try #require(
+            snapshot.samples.first { snapshot.functions(of: $0).first == "take" })
+        let functions = snapshot.functions(of: taken)
+        #expect(functions.contains("stop_here"))
+        #expect(!functions.contains("neighbour"))
+        #expect(functions.contains("main"))
+    }
+
     /// Two builds of one sample whose functions lie at the same places under other names.
     private func plugins() async throws -> (original: String, other: String) {
         func build(_ name: String) async throws -> String {

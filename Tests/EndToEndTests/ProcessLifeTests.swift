@@ -128,10 +128,23 @@ import Testing
 
         #expect(without.output == "no shim\n")
         #expect(with.output == "\(Leakprof.version) 0 \(-EINVAL)\n")
+        let warm = try await snapshot(ofCopy: "warm", in: recording)
+        let late = try await snapshot(ofCopy: "late", in: recording)
+        #expect(warm.blocksBySize[7001] == 70)
+        #expect(warm.blocksBySize[7002] == nil)
+        #expect(late.blocksBySize[7002] == 30)
+        // What came after the first copy is of another epoch.
+        let epochs = [70, 30].map { blocks in
+            late.samples.first { $0.counts.inuseObjects == blocks }?.epoch
+        }
+        #expect(epochs.allSatisfy { $0 != nil })
+        #expect(epochs[0] != epochs[1])
+    }
+
+    private func snapshot(ofCopy name: String, in recording: Recording) async throws -> Snapshot {
         let copy = try #require(
-            Files.names(in: recording.directory.path).first { $0.hasSuffix(".warm.copy") })
-        let snapshot = try await recording.snapshot("\(recording.directory.path)/\(copy)")
-        #expect(snapshot.blocksBySize[7001] == 70)
+            Files.names(in: recording.directory.path).first { $0.hasSuffix(".\(name).copy") })
+        return try await recording.snapshot("\(recording.directory.path)/\(copy)", name: name)
     }
 
     @Test func `a library loaded where another was unloaded is not mistaken for it`() async throws {
