@@ -82,14 +82,8 @@ import Testing
         let sample = try await SampleProgram.build("handover.c")
         let recording = try Recording(["LEAKPROF_MODE": "exact"])
 
-        let (snapshot, status) = try await recording.with(
-            sample.path, [call], preloading: [allocator.path]
-        ) { program in
-            try await program.line(startingWith: "ready")
-            let snapshot = try await recording.snapshot(of: program)
-            try await program.send("\n")
-            return snapshot
-        }
+        let (snapshot, status) = try await recording.snapshotWhenReady(
+            sample.path, [call], preloading: [allocator.path])
 
         #expect(status == 0)
         #expect(snapshot.counts(below: "take").inuseObjects == 1)

@@ -12,14 +12,8 @@ import Testing
         let sample = try await SampleProgram.build("exact-sites.c", flags: Self.flags)
         let recording = try Recording(["LEAKPROF_MODE": "exact"])
 
-        let (snapshot, status) = try await recording.with(
-            sample.path, ["1000", "\(threads)", "10000000"]
-        ) { program in
-            try await program.line(startingWith: "ready")
-            let snapshot = try await recording.snapshot(of: program)
-            try await program.send("\n")
-            return snapshot
-        }
+        let (snapshot, status) = try await recording.snapshotWhenReady(
+            sample.path, ["1000", "\(threads)", "10000000"])
 
         #expect(status == 0)
         for (site, size) in [("first_site", 4001), ("second_site", 4002), ("third_site", 4003)] {

@@ -8,12 +8,7 @@ import Testing
     @Test func `stacks go through signal frames and the vDSO`() async throws {
         let sample = try await SampleProgram.build("signal-in-vdso.c")
         let recording = try Recording()
-        let (snapshot, status) = try await recording.with(sample.path) { program in
-            try await program.line(startingWith: "ready")
-            let snapshot = try await recording.snapshot(of: program)
-            try await program.send("\n")
-            return snapshot
-        }
+        let (snapshot, status) = try await recording.snapshotWhenReady(sample.path)
 
         #expect(status == 0)
         let taken = snapshot.samples.filter { snapshot.functions(of: $0).first == "take" }
@@ -33,12 +28,7 @@ import Testing
     {
         let sample = try await SampleProgram.build("signal-at-entry.c")
         let recording = try Recording()
-        let (snapshot, status) = try await recording.with(sample.path) { program in
-            try await program.line(startingWith: "ready")
-            let snapshot = try await recording.snapshot(of: program)
-            try await program.send("\n")
-            return snapshot
-        }
+        let (snapshot, status) = try await recording.snapshotWhenReady(sample.path)
 
         #expect(status == 0)
         let taken = try #require(

@@ -149,12 +149,7 @@ import Testing
     @Test func `Swift frames are named`() async throws {
         let sample = try await SampleProgram.build("swift-leak.swift", flags: ["-O", "-g"])
         let recording = try Recording()
-        let (snapshot, status) = try await recording.with(sample.path) { program in
-            try await program.line(startingWith: "ready")
-            let snapshot = try await recording.snapshot(of: program)
-            try await program.send("\n")
-            return snapshot
-        }
+        let (snapshot, status) = try await recording.snapshotWhenReady(sample.path)
 
         #expect(status == 0)
         let report = TopReport(of: snapshot)

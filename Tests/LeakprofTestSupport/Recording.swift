@@ -57,6 +57,20 @@ package struct Recording: Sendable {
         try await snapshot("\(program.pid)", name: name)
     }
 
+    /// Runs a sample that prints "ready" and waits for a line, and takes a snapshot while it waits.
+    package func snapshotWhenReady(
+        _ program: String, _ arguments: [String] = [], preloading others: [String] = []
+    ) async throws -> (snapshot: Snapshot, status: Int32) {
+        let (snapshot, status) = try await with(program, arguments, preloading: others) {
+            program in
+            try await program.line(startingWith: "ready")
+            let snapshot = try await self.snapshot(of: program)
+            try await program.send("\n")
+            return snapshot
+        }
+        return (snapshot, status)
+    }
+
     /// The regions in the directory.
     package var regions: [String] {
         Files.names(in: directory.path).filter { $0.hasSuffix(".region") }
