@@ -25,7 +25,7 @@
 #include "thread_state.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define CALLER __builtin_return_address(0)
+#define CALLER (&LP_CALLER())
 
 // ---- Entering the next allocator ----
 
@@ -53,7 +53,8 @@ static inline void leave_next(struct entry entry) {
 }
 
 // Records the result of a call that allocates, unless it belongs to an outer one.
-static inline void *finish(struct entry entry, void *block, size_t size, const void *caller) {
+static inline void *finish(struct entry entry, void *block, size_t size,
+                           const struct lp_caller *caller) {
     leave_next(entry);
     if (block == NULL) return NULL;
     if (__builtin_expect(entry.is_nested, 0)) {
@@ -161,7 +162,7 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size) {
 // ---- Reallocation ----
 
 // A block of the early arena can't be handed to the next allocator: it moves there.
-static void *move_early_block(void *block, size_t size, const void *caller) {
+static void *move_early_block(void *block, size_t size, const struct lp_caller *caller) {
     if (!lp_has_next_allocator()) {
         void *moved = lp_early_allocate(size, 1);
         size_t old_size = lp_early_size(block);
@@ -189,7 +190,7 @@ static inline struct pending begin_realloc(void *block) {
 }
 
 static inline void *end_realloc(struct pending *pending, struct entry entry, void *old, void *block,
-                                size_t size, const void *caller) {
+                                size_t size, const struct lp_caller *caller) {
     bool has_failed = block == NULL && (size != 0 || errno == ENOMEM);
     if (!has_failed) errno = pending->saved_errno;
     if (pending->was_recorded) {

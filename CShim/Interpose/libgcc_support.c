@@ -11,10 +11,10 @@ _Noreturn void abort(void);
 // bytes there to see whether they are a signal trampoline, and a wrong address may not be readable.
 int _dl_find_object(void *address, void *result) {
     if (lp_find_object(address, result) == 0) return 0;
-    lp_unwind_give_up();
+    lp_unwind_give_up((uintptr_t)address);
 }
 
 // libgcc calls it for unwind information that makes no sense.
 void abort(void) {
-    lp_unwind_give_up();
+    lp_unwind_give_up(0);
 }

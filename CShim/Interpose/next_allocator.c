@@ -5,7 +5,8 @@
 
 struct lp_next_allocator lp_next;
 
-static _Thread_local bool is_looking __attribute__((tls_model("initial-exec")));
+// volatile: gcc takes the declaration of dlsym to promise that it does not call back into this file.
+static _Thread_local volatile bool is_looking __attribute__((tls_model("initial-exec")));
 
 bool lp_find_next_allocator(void) {
     if (is_looking) return false;

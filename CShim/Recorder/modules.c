@@ -149,16 +149,24 @@ static uint32_t index_of(const struct dl_find_object *object, const char *path, 
     return 0;
 }
 
+uint32_t lp_module_find(uintptr_t address, struct lp_module_span *span) {
+    struct dl_find_object object;
+    *span = (struct lp_module_span){0, 0, NULL};
+    if (lp_find_object((void *)address, &object) != 0) return 0;
+    span->start = (uintptr_t)object.dlfo_map_start;
+    span->end = (uintptr_t)object.dlfo_map_end;
+    span->unwind_header = object.dlfo_eh_frame;
+    const char *path = object.dlfo_link_map->l_name;
+    return index_of(&object, path, (uint32_t)strnlen(path, MAX_PATH));
+}
+
 uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range) {
     if (address >= range->start && address < range->end) return range->index;
-    struct dl_find_object object;
-    if (lp_find_object((void *)address, &object) != 0) return 0;
-    const char *path = object.dlfo_link_map->l_name;
-    size_t length = strnlen(path, MAX_PATH);
-    range->start = (uintptr_t)object.dlfo_map_start;
-    range->end = (uintptr_t)object.dlfo_map_end;
-    range->index = index_of(&object, path, (uint32_t)length);
-    return range->index;
+    struct lp_module_span span;
+    uint32_t index = lp_module_find(address, &span);
+    if (span.end == 0) return 0;
+    *range = (struct lp_module_range){span.start, span.end, index};
+    return index;
 }
 
 // Reads a link to the end of the strings, which nobody else uses yet: the stack may be a small

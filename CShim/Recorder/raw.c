@@ -79,6 +79,23 @@ long lp_sys_signal_zero(long pid) {
     LP_SYSCALL(SYS_kill, pid, 0);
 }
 
+long lp_sys_thread(void) {
+    LP_SYSCALL(SYS_gettid);
+}
+
+long lp_sys_signal_thread_zero(long thread) {
+    LP_SYSCALL(SYS_tgkill, lp_sys_pid(), thread, 0);
+}
+
+static long read_as_signal_set(const void *address) {
+    // The kernel copies the set before it looks at `how`, and no `how` is -1: it fails either way.
+    LP_SYSCALL(SYS_rt_sigprocmask, -1, address, NULL, sizeof(uint64_t));
+}
+
+bool lp_sys_is_readable(const void *address) {
+    return read_as_signal_set(address) != -EFAULT;
+}
+
 void *lp_sys_map(size_t bytes, int descriptor) {
     int saved = errno;
     int flags = descriptor < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "call_stack.h"
 #include "counters.h"
 #include "epochs.h"
 #include "modules.h"
@@ -10,9 +11,11 @@
 #include "raw.h"
 #include "region_copy.h"
 #include "region_file.h"
+#include "rule_cache.h"
 #include "sampler.h"
 #include "stack_table.h"
 #include "stack_walk.h"
+#include "thread_block.h"
 #include "thread_state.h"
 
 #ifndef MADV_WIPEONFORK
@@ -138,7 +141,8 @@ static void begin(uint32_t forked_from) {
     const struct lp_config *config = &inherited.config;
     struct lp_identity *identity = &inherited.identity;
     lp_status.pid = (uint32_t)lp_sys_pid();
-    if (lp_sys_advise(&lp_process_pages, sizeof lp_process_pages, MADV_WIPEONFORK) != 0) {
+    if (lp_sys_advise(&lp_process_pages, sizeof lp_process_pages, MADV_WIPEONFORK) != 0 ||
+        !lp_rules_begin()) {
         turn_off(LP_OFF_NO_WIPE_ON_FORK);
         return;
     }
@@ -214,6 +218,7 @@ static void begin_in_child(void) {
     if (!claim_start()) return;
     lp_live_unmap(inherited.levels);
     memset(inherited.levels, 0, sizeof inherited.levels);
+    lp_thread.block = NULL;
     inherited.early_allocations = 0;
     uint32_t parent = inherited.identity.pid;
     begin(parent == 0 ? 1 : parent);
@@ -311,35 +316,13 @@ static void record(void *block, size_t size, uint32_t stack, uint32_t interval_i
     lp_count_allocated(&live);
 }
 
-// Whether the outermost frame is where the kernel entered the process: ld.so's first instructions,
-// which run the constructors, have no unwind information; all its functions have.
-static bool is_entry(const struct lp_module_range *range) {
-    return range->start != 0 && range->start == lp_process.loader_start;
-}
-
-// Packs the addresses of an unwound stack with their modules, in place, and marks a stack that was cut.
-static uint32_t finish_stack(uint64_t *frames, struct lp_stack stack) {
-    struct lp_module_range range = {0, 0, 0};
-    for (uint32_t i = 0; i < stack.count; i++) {
-        // The byte before the address belongs to the call; the address may be the next module's first.
-        frames[i] = lp_frame(frames[i], lp_module_index((uintptr_t)frames[i] - 1, &range));
-    }
-    if (stack.end == LP_UNWIND_COMPLETE) return stack.count;
-    if (stack.end == LP_UNWIND_NO_CALLER && is_entry(&range)) return stack.count;
-    bool is_deep = stack.end == LP_UNWIND_DEPTH;
-    lp_count(is_deep ? LP_STAT_TRUNCATED_DEPTH : LP_STAT_TRUNCATED_UNWIND, 1);
-    frames[stack.count] = is_deep ? LP_FRAME_TRUNCATED_DEPTH : LP_FRAME_TRUNCATED_UNWIND;
-    return stack.count + 1;
-}
-
-void lp_record_allocation(void *block, size_t size, const void *return_address) {
+void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller) {
     if (!is_recording()) return;
     uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
     if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
-    uint64_t frames[LP_MAX_DEPTH + 1];
-    struct lp_stack stack = lp_unwind((uintptr_t)return_address, frames, lp_process.max_depth);
-    uint32_t count = finish_stack(frames, stack);
-    record(block, size, lp_stack_intern(frames, count), interval_index);
+    struct lp_thread_block *own = lp_block_enter(caller->sp);
+    record(block, size, lp_call_stack(own, caller), interval_index);
+    lp_block_leave(own);
 }
 
 void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count) {

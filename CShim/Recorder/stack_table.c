@@ -18,8 +18,7 @@ static uint32_t find_in_chain(uint32_t from, uint32_t until, uint32_t parent, ui
     return 0;
 }
 
-// Returns the child of `parent` for `frame`, or 0 when the table is full.
-static uint32_t child_of(uint32_t parent, uint64_t frame) {
+uint32_t lp_stack_child(uint32_t parent, uint64_t frame) {
     uint32_t *bucket = &lp_process.buckets[hash_of(parent, frame) & lp_process.buckets_mask];
     uint32_t head = lp_load_acquire_u32(bucket);
     uint32_t found = find_in_chain(head, 0, parent, frame);
@@ -45,7 +44,7 @@ static uint32_t child_of(uint32_t parent, uint64_t frame) {
 uint32_t lp_stack_intern(const uint64_t *frames, uint32_t count) {
     uint32_t node = 0;
     while (count > 0) {
-        node = child_of(node, frames[--count]);
+        node = lp_stack_child(node, frames[--count]);
         if (node == 0) {
             lp_count(LP_STAT_STACKS_LOST, 1);
             return 0;

@@ -3,6 +3,7 @@
 // no sense; the shim defines both (Interpose/libgcc_support.c) and lands in lp_unwind_give_up().
 #include "stack_walk.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <unwind.h>
 
@@ -39,10 +40,17 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
     return _URC_NO_REASON;
 }
 
-_Noreturn void lp_unwind_give_up(void) {
-    void **escape = lp_thread.unwind_escape;
+// Where lp_unwind() goes on, and the address that the unwinder could do nothing with.
+struct lp_escape {
+    void *place[5]; // __builtin_setjmp's
+    uintptr_t stopped_at;
+};
+
+_Noreturn void lp_unwind_give_up(uintptr_t call) {
+    struct lp_escape *escape = lp_thread.escape;
     if (escape == NULL) __builtin_trap(); // Not reached: only lp_unwind() runs the code that calls us.
-    __builtin_longjmp(escape, 1);
+    escape->stopped_at = call;
+    __builtin_longjmp(escape->place, 1);
 }
 
 struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t capacity) {
@@ -53,13 +61,17 @@ struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t c
         .capacity = capacity,
         .end = LP_UNWIND_NO_CALLER,
     };
-    void *escape[5];
-    void *volatile outer = lp_thread.unwind_escape;
-    if (__builtin_setjmp(escape) == 0) {
-        lp_thread.unwind_escape = escape;
+    struct lp_escape volatile escape = {.stopped_at = 0};
+    struct lp_escape *volatile outer = lp_thread.escape;
+    if (__builtin_setjmp((void **)escape.place) == 0) {
+        lp_thread.escape = (struct lp_escape *)&escape;
         _Unwind_Backtrace(visit, (void *)&walk);
+    } else {
+        bool has_room = walk.is_outside && walk.count < capacity;
+        bool is_address = escape.stopped_at != 0 && escape.stopped_at >> LP_ADDRESS_BITS == 0;
+        if (has_room && is_address) frames[walk.count++] = escape.stopped_at + 1;
     }
-    lp_thread.unwind_escape = outer;
+    lp_thread.escape = outer;
     if (walk.count == 0 && capacity > 0) {
         // The walk did not get out of the shim; where the hook returns to is known all the same.
         frames[0] = return_address;

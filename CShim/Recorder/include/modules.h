@@ -14,6 +14,13 @@ struct lp_module_range {
     uint32_t index;
 };
 
+// Where a loaded module lies.
+struct lp_module_span {
+    uintptr_t start;
+    uintptr_t end;             // 0: no module was found
+    const void *unwind_header; // its .eh_frame_hdr, NULL: it has none
+};
+
 // Resolves _dl_find_object. Once per process image, before any other function here; returns false when
 // glibc has none (before 2.35), in which case there is no way to find modules without its loader lock.
 bool lp_modules_find_loader(void);
@@ -26,6 +33,10 @@ void lp_modules_add_program(void);
 // return to, so that its module cannot be unloaded meanwhile. `range` caches; start it with zeros.
 // Any thread, lock-free.
 uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range);
+
+// The same without a cache, and where the module lies. Returns 0 also for a module that could not be
+// recorded; then `span` is filled all the same.
+uint32_t lp_module_find(uintptr_t address, struct lp_module_span *span);
 
 // glibc's _dl_find_object(): lock-free and async-signal-safe. `result` is a struct dl_find_object;
 // 0 on success, -1 when no module contains `address`.

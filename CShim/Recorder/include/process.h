@@ -23,6 +23,9 @@ enum {
     LP_PROCESS_ENDED, // exit handlers ran: frees are still counted, allocations are not
 };
 
+// Threads that can have a block (thread_block.h) at a time.
+#define LP_MAX_BLOCKS 4096
+
 // Places for modules by their start address: twice the modules a region can hold.
 #define LP_MODULE_SLOTS 4096
 
@@ -51,6 +54,16 @@ struct lp_process {
     struct lp_random_source random;
 
     struct lp_live_table live;
+
+    // rule_cache.c
+    uint32_t rules_generation; // atomic
+
+    // thread_block.c
+    uint32_t blocks_used;  // atomic; may exceed the most there can be
+    uint32_t block_search; // atomic; where the search for an ended thread's block goes on
+    char *block_chunks[LP_MAX_BLOCKS / 16]; // NULL: not mapped yet; atomic
+    uint32_t block_threads[LP_MAX_BLOCKS];  // thread IDs, 0: never used; atomic
+
     uint32_t module_slots[LP_MODULE_SLOTS]; // module index, 0: free; atomic
 };
 

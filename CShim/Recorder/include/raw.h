@@ -4,6 +4,7 @@
 #ifndef LEAKPROF_RAW_H
 #define LEAKPROF_RAW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,11 +25,15 @@ long lp_sys_read_link(const char *path, char *buffer, size_t bytes);
 long lp_sys_list(int directory, void *buffer, size_t bytes); // getdents64
 long lp_sys_pid(void);
 long lp_sys_signal_zero(long pid); // kill(pid, 0)
+long lp_sys_thread(void);
+long lp_sys_signal_thread_zero(long thread); // tgkill of a thread of this process
 // Anonymous private memory when `descriptor` is -1, else a shared mapping of it; LP_MAP_FAILED on
 // error.
 void *lp_sys_map(size_t bytes, int descriptor);
 long lp_sys_unmap(void *address, size_t bytes);
 long lp_sys_advise(void *address, size_t bytes, int advice);
+// Whether the 8 bytes at `address` can be read; they may be anywhere.
+bool lp_sys_is_readable(const void *address);
 // The limit on file sizes in bytes, UINT64_MAX when there is none.
 uint64_t lp_sys_file_size_limit(void);
 uint64_t lp_monotonic_ns(void);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "call_stack.h"
 #include "config.h"
 #include "live_table.h"
 
@@ -24,9 +25,9 @@ void lp_recorder_end(void);
 // Async-signal-safe.
 int lp_recorder_copy(const char *name);
 
-// Records a block of `size` bytes that the next allocator returned at `block`. `return_address` is
-// where the hook will return to; frames inside of it are left out.
-void lp_record_allocation(void *block, size_t size, const void *return_address);
+// Records a block of `size` bytes that the next allocator returned at `block` to a hook that was called
+// by `caller`.
+void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller);
 
 // The same with a stack trace the caller has: `count` frames as lp_frame() packs them, leaf first.
 void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count);

@@ -10,6 +10,10 @@ static inline uint64_t lp_frame(uint64_t address, uint32_t module) {
     return address | (uint64_t)module << 48;
 }
 
+// Returns the node of the trace that `frame` adds to the trace `parent`, made when there is none yet; 0
+// when the table is full. Any thread, lock-free; writes nothing when the node exists.
+uint32_t lp_stack_child(uint32_t parent, uint64_t frame);
+
 // Returns the node of the trace `frames`, leaf first, and adds what is missing. Returns 0 and counts
 // the trace as lost when the table is full. Any thread, lock-free; a trace seen before writes nothing.
 uint32_t lp_stack_intern(const uint64_t *frames, uint32_t count);

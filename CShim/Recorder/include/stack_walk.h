@@ -25,7 +25,8 @@ struct lp_stack {
 struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t capacity);
 
 // Ends the lp_unwind() call under way on this thread with what it has found so far. For the functions
-// that the unwinder calls when it can't go on.
-_Noreturn void lp_unwind_give_up(void);
+// that the unwinder calls when it can't go on. `call` is the address that belongs to no module, which
+// ends the trace; 0 when that is not the reason.
+_Noreturn void lp_unwind_give_up(uintptr_t call);
 
 #endif

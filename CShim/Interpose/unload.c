@@ -1,0 +1,34 @@
+// dlclose, so that the recorder learns when code goes away: what it has worked out about the addresses
+// of a library must not be used for the next one that is mapped there. Opening needs no hook: nothing
+// is known about addresses that were empty.
+//
+// Libraries that libc closes for itself (character set converters) are not seen.
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+
+#include "rule_cache.h"
+
+typedef int dlclose_function(void *handle);
+
+static dlclose_function *find_next(void) {
+    static dlclose_function *next; // atomic; whoever looks it up finds the same
+    dlclose_function *found = __atomic_load_n(&next, __ATOMIC_RELAXED);
+    if (found == NULL) {
+        found = (dlclose_function *)dlsym(RTLD_NEXT, "dlclose");
+        __atomic_store_n(&next, found, __ATOMIC_RELAXED);
+    }
+    return found;
+}
+
+__attribute__((visibility("default"))) int dlclose(void *handle) {
+    dlclose_function *next = find_next();
+    // Before glibc 2.34 it is in libdl; without that, there is no handle to be closed either.
+    if (next == NULL) return -1;
+    lp_rules_begin_unload();
+    int status = next(handle);
+    int saved = errno;
+    lp_rules_end_unload();
+    errno = saved;
+    return status;
+}

@@ -1,0 +1,77 @@
+// What the recorder remembers per thread: its last call stack and the counters it has to itself.
+//
+// Blocks are never given back: a thread that begins takes over the block of one that has ended, with
+// its counters. A block belongs to one thread at a time, so nothing in it is atomic; a signal handler
+// that comes while its thread is at work in the block does without (lp_block_enter() returns NULL).
+#ifndef LEAKPROF_THREAD_BLOCK_H
+#define LEAKPROF_THREAD_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "region_layout.h"
+#include "thread_state.h"
+
+// One frame of the last call stack. What unwinding reads to get from a frame to its caller are these
+// three registers and the words at two places of the stack, so while those words are unchanged, the
+// rest of the stack is too.
+struct lp_frame_state {
+    uint64_t sp;      // the stack pointer once the callee has returned
+    uint64_t pc;      // where the callee returns to
+    uint64_t rbp;     // the frame pointer register there
+    uint32_t node;    // the trace from the outermost frame to this one
+    int16_t rbp_slot; // where the caller's rbp is, in 8 bytes from the caller's sp; see below
+    uint16_t module;  // index of the module `pc` lies in
+};
+
+#define LP_RBP_UNCHANGED 0
+#define LP_RBP_NOT_REPLAYABLE INT16_MIN // the step to the caller reads other words as well
+
+// How the kept stack's outermost frame came to be the last.
+enum lp_stack_end {
+    LP_STACK_COMPLETE,
+    LP_STACK_TOO_DEEP,
+    LP_STACK_NO_CALLER,
+};
+
+struct lp_thread_block {
+    uintptr_t busy;  // stack address of the hook at work in the block, 0: none
+    uint32_t number; // from 1
+
+    uint32_t generation; // of the rules the kept stack was walked by
+    uint32_t count;      // frames kept; the outermost is frame 0
+    enum lp_stack_end end;
+    uintptr_t end_slot; // the word that was 0 and ended the walk, 0: it ended in another way
+    // Stack memory that is known to be readable, whole pages.
+    uintptr_t readable_low;
+    uintptr_t readable_high;
+    struct lp_frame_state frames[LP_MAX_DEPTH];
+    struct lp_frame_state fresh[LP_MAX_DEPTH]; // found in the walk under way, leaf first
+};
+
+// Takes a block for this thread: a new one or one whose thread has ended. Never NULL; where there is
+// none to be had, a block that is always busy.
+struct lp_thread_block *lp_block_claim(void);
+
+// Whether the mark in the busy `block` was left by a hook that a longjmp ended: `frame`, the stack
+// address of the hook that asks, lies on the same stack but further out.
+bool lp_block_is_abandoned(const struct lp_thread_block *block, uintptr_t frame);
+
+// Gives this thread's block to the hook whose stack address is `frame`; NULL when an interrupted hook
+// has it.
+static inline struct lp_thread_block *lp_block_enter(uintptr_t frame) {
+    struct lp_thread_block *block = lp_thread.block;
+    if (__builtin_expect(block == NULL, 0)) block = lp_block_claim();
+    if (__builtin_expect(block->busy != 0, 0) && !lp_block_is_abandoned(block, frame)) return NULL;
+    block->busy = frame;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return block;
+}
+
+static inline void lp_block_leave(struct lp_thread_block *block) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (block != NULL) block->busy = 0;
+}
+
+#endif
