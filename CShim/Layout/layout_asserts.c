@@ -17,8 +17,7 @@ LP_ASSERT_OFFSET(struct lp_header, state, LP_HEADER_STATE_OFF);
 LP_ASSERT_OFFSET(struct lp_header, epochs_used, LP_HEADER_EPOCHS_USED_OFF);
 _Static_assert(LP_HEADER_STATE_OFF % 64 == 0 && LP_HEADER_EPOCHS_USED_OFF % 64 == 0, "cache lines");
 
-// A counter is one cache line with the freed sums in front: readers rely on both.
-_Static_assert(LP_COUNTER_BYTES == 64, "cache line");
+// A counter has the freed sums in front and the retired ones behind: readers rely on it.
 LP_ASSERT_OFFSET(struct lp_counter, freed_objects, 0);
 LP_ASSERT_OFFSET(struct lp_counter, freed_bytes, 8);
 LP_ASSERT_OFFSET(struct lp_counter, allocated_objects, LP_COUNTER_ALLOCATED_OFF);

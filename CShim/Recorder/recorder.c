@@ -122,7 +122,7 @@ static void fill_header(struct lp_header *header, const struct lp_config *config
     // Record 0 of these tables means "none".
     header->modules_used = 1;
     header->nodes_used = 1;
-    header->counters_used = 1;
+    header->counters_used = 4;
 }
 
 static uint32_t turn_off(uint32_t reason) {
@@ -285,9 +285,10 @@ static void remember_level(struct lp_live_table *table) {
         inherited.levels[level] = table->levels[level];
 }
 
-static void record(void *block, size_t size, uint32_t stack, uint32_t interval_index) {
+static void record(struct lp_thread_block *own, void *block, size_t size, uint32_t stack,
+                   uint32_t interval_index) {
     struct lp_live_block live = {.size = size, .interval_index = interval_index};
-    live.counter = lp_counter_for(stack, lp_epoch_now());
+    live.counter = lp_counter_for(own, stack, lp_epoch_now());
     if (live.counter == 0) {
         lp_count(LP_STAT_DROPPED_COUNTERS, 1);
         lp_count(LP_STAT_DROPPED_COUNTERS_BYTES, size);
@@ -313,7 +314,7 @@ static void record(void *block, size_t size, uint32_t stack, uint32_t interval_i
         remember_level(&lp_process.live);
         lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES], bytes);
     }
-    lp_count_allocated(&live);
+    lp_count_allocated(own, &live);
 }
 
 void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller) {
@@ -321,7 +322,7 @@ void lp_record_allocation(void *block, size_t size, const struct lp_caller *call
     uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
     if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
     struct lp_thread_block *own = lp_block_enter(caller->sp);
-    record(block, size, lp_call_stack(own, caller), interval_index);
+    record(own, block, size, lp_call_stack(own, caller), interval_index);
     lp_block_leave(own);
 }
 
@@ -329,7 +330,9 @@ void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t 
     if (!is_recording()) return;
     uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
     if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
-    record(block, size, lp_stack_intern(frames, count), interval_index);
+    struct lp_thread_block *own = lp_block_enter((uintptr_t)__builtin_frame_address(0));
+    record(own, block, size, lp_stack_intern(frames, count), interval_index);
+    lp_block_leave(own);
 }
 
 void lp_record_nested(void) {

@@ -11,13 +11,14 @@
 #define BLOCK_BYTES ((sizeof(struct lp_thread_block) + 4095) / 4096 * 4096)
 
 _Static_assert(BLOCK_BYTES <= 32768, "a thread costs at most 32 KiB");
+_Static_assert(LP_MAX_BLOCKS < LP_NO_NUMBER, "every block has a number");
 _Static_assert(LP_MAX_BLOCKS % CHUNK_BLOCKS == 0, "chunks are full");
 
 // How many ended threads' blocks are looked for before a new one is made.
 #define LOOKS 4U
 
 // For threads beyond the most that can have a block. Zero is the only value nobody waits for.
-static struct lp_thread_block no_block = {.busy = UINTPTR_MAX};
+static struct lp_thread_block no_block = {.busy = UINTPTR_MAX, .number = LP_NO_NUMBER};
 
 static struct lp_thread_block *block_at(uint32_t index) {
     char *chunk = __atomic_load_n(&lp_process.block_chunks[index / CHUNK_BLOCKS], __ATOMIC_ACQUIRE);
@@ -45,7 +46,7 @@ static bool make_chunk(uint32_t index) {
 static struct lp_thread_block *take_over(uint32_t index) {
     struct lp_thread_block *block = block_at(index);
     if (block == NULL) return NULL;
-    block->number = index + 1;
+    block->number = (uint16_t)(index + 1);
     block->count = 0;
     block->readable_low = 0;
     block->readable_high = 0;

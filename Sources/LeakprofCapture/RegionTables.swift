@@ -90,8 +90,13 @@ struct RegionTables {
 }
 
 extension lp_counter {
-    /// Whether no more was freed than allocated.
+    /// What was freed by the owner and by others.
+    var allFreedObjects: UInt64 { freed_objects &+ foreign_freed_objects }
+    var allFreedBytes: UInt64 { freed_bytes &+ foreign_freed_bytes }
+
+    /// Whether no more was freed than allocated, and no more retired than freed.
     fileprivate var isPlausible: Bool {
-        freed_objects <= allocated_objects && freed_bytes <= allocated_bytes
+        retired_objects <= allFreedObjects && allFreedObjects <= allocated_objects
+            && retired_bytes <= allFreedBytes && allFreedBytes <= allocated_bytes
     }
 }

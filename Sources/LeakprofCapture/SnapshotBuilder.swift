@@ -7,6 +7,8 @@ struct SnapshotBuilder {
     private var snapshot = Snapshot()
     /// By what a node holds: return address and module.
     private var locationIndices: [UInt64: Int] = [:]
+    /// By leaf node and epoch.
+    private var sampleIndices: [UInt64: Int] = [:]
     private var placeholderIndices: [Placeholder: Int] = [:]
     /// Records that refer to what is not there, or stayed inconsistent.
     private(set) var damagedRecords: Int
@@ -47,31 +49,45 @@ struct SnapshotBuilder {
     private mutating func addSample(_ index: Int) {
         let counter = tables.counters[index]
         guard counter.epoch != 0 else { return }
-        if counter.retired_objects != 0 {
-            // Of several epochs, and nothing of it is left.
-            let counts = AllocationCounts(
-                allocObjects: Int64(clamping: counter.retired_objects),
-                allocSpace: Int64(clamping: counter.retired_bytes))
-            snapshot.samples.append(
-                Sample(stack: stack(of: counter.stack), epoch: 0, counts: counts))
-        }
-        guard counter.allocated_objects != 0 else { return }
+        var retired = AllocationCounts(
+            allocObjects: Int64(clamping: counter.retired_objects),
+            allocSpace: Int64(clamping: counter.retired_bytes))
+        let allocatedObjects = counter.allocated_objects.saturatingSubtract(counter.retired_objects)
+        let allocatedBytes = counter.allocated_bytes.saturatingSubtract(counter.retired_bytes)
         var counts = AllocationCounts(
-            allocObjects: Int64(clamping: counter.allocated_objects),
-            allocSpace: Int64(clamping: counter.allocated_bytes),
+            allocObjects: Int64(clamping: allocatedObjects),
+            allocSpace: Int64(clamping: allocatedBytes),
             inuseObjects: Int64(
-                clamping: counter.allocated_objects.saturatingSubtract(counter.freed_objects)),
+                clamping: counter.allocated_objects.saturatingSubtract(counter.allFreedObjects)),
             inuseSpace: Int64(
-                clamping: counter.allocated_bytes.saturatingSubtract(counter.freed_bytes)))
+                clamping: counter.allocated_bytes.saturatingSubtract(counter.allFreedBytes)))
         var variance = SamplingVariance.zero
         if let sampled = tables.sampled[index] {
+            retired += sampled.retiredCounts
             counts += sampled.extraCounts
             variance = sampled.variance
         }
-        snapshot.samples.append(
-            Sample(
-                stack: stack(of: counter.stack), epoch: counter.epoch, counts: counts,
-                variance: variance))
+        // What is retired is of several epochs, and nothing of it is left.
+        if counter.retired_objects != 0 { add(retired, stack: counter.stack, epoch: 0) }
+        if allocatedObjects != 0 {
+            add(counts, variance, stack: counter.stack, epoch: UInt32(counter.epoch))
+        }
+    }
+
+    /// Adds to the sample of this stack and epoch; a record per thread may have been kept.
+    private mutating func add(
+        _ counts: AllocationCounts, _ variance: SamplingVariance = .zero, stack leaf: UInt32,
+        epoch: UInt32
+    ) {
+        let key = UInt64(leaf) << 32 | UInt64(epoch)
+        if let known = sampleIndices[key] {
+            snapshot.samples[known].counts += counts
+            snapshot.samples[known].variance += variance
+        } else {
+            sampleIndices[key] = snapshot.samples.count
+            snapshot.samples.append(
+                Sample(stack: stack(of: leaf), epoch: epoch, counts: counts, variance: variance))
+        }
     }
 
     /// The locations from the node `leaf` to the outermost frame.
@@ -130,10 +146,19 @@ extension lp_sampled {
         let liveObjects = Int64(
             bitPattern: allocated_extra_objects &- freed_extra_objects)
         let liveBytes = Int64(bitPattern: allocated_extra_bytes &- freed_extra_bytes)
+        let objects = allocated_extra_objects.saturatingSubtract(retired_extra_objects)
+        let bytes = allocated_extra_bytes.saturatingSubtract(retired_extra_bytes)
         return AllocationCounts(
-            allocObjects: Int64(clamping: allocated_extra_objects).dividedByOne,
-            allocSpace: Int64(clamping: allocated_extra_bytes),
+            allocObjects: Int64(clamping: objects).dividedByOne,
+            allocSpace: Int64(clamping: bytes),
             inuseObjects: max(0, liveObjects).dividedByOne, inuseSpace: max(0, liveBytes))
+    }
+
+    /// What the weights add to what was counted in earlier epochs.
+    fileprivate var retiredCounts: AllocationCounts {
+        AllocationCounts(
+            allocObjects: Int64(clamping: retired_extra_objects).dividedByOne,
+            allocSpace: Int64(clamping: retired_extra_bytes))
     }
 
     fileprivate var variance: SamplingVariance {

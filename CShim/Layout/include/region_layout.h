@@ -15,9 +15,9 @@
 // may truncate the file at any time. Copy in the order counters, nodes, modules, strings. A published
 // counter refers to a node that was complete before it, a node to a module, a module to its strings, so
 // everything referred to by an earlier copy is complete in the later one. In a counter the freed sums
-// lie in front of the allocated sums on one cache line, so a copy that runs upwards sees every free
-// together with its allocation and no live count is negative; a reader that finds one anyway (the copy
-// was interrupted between the two) reads that record again.
+// lie in front of the allocated sums, so a copy that runs upwards sees every free together with its
+// allocation and no live count is negative; a reader that finds one anyway (the copy was interrupted
+// between the two) reads that record again.
 //
 // The peer may be hostile. A reader checks every offset, index and length from its private copy against
 // the copy's size before it uses it, and never reads the same field twice.
@@ -33,7 +33,7 @@
 // "LEAKREG1" in memory order. Written last during creation, with release order.
 #define LP_MAGIC 0x314745524b41454cULL
 // Raised whenever the meaning of a field changes. Readers refuse every other value.
-#define LP_LAYOUT_VERSION 1
+#define LP_LAYOUT_VERSION 2
 
 // Bytes. A region smaller than the minimum has no room for its tables; the maximum bounds a reader.
 #define LP_REGION_BYTES_MIN 262144
@@ -152,7 +152,8 @@ struct lp_header {
     uint32_t directory_off; // the target's working directory at start, in the strings
     uint32_t directory_length;
 
-    // Read on every allocation, written rarely: alone on a cache line.
+    // Read on every allocation, written rarely: alone on a cache line, but for the clock, which is
+    // written when it has moved.
     uint32_t state;          // atomic
     uint32_t off_reason;     // atomic, set before `state` becomes LP_STATE_OFF
     uint32_t epoch;          // atomic, never decreases; the birth epoch of new blocks, from 1
@@ -216,18 +217,25 @@ struct lp_node {
 // What was allocated at one stack trace in one birth epoch, and how much of that was freed since.
 // Sizes are requested sizes in bytes. Record 0 is not used.
 //
-// When nothing of an epoch is left, the record goes over to the next one: its sums are taken off the
-// freed and the allocated side alike, so that what is live does not change, and added to `retired`.
+// A thread that allocates much at one place has a record of its own there and adds to it without
+// locking; so a stack and epoch may have several records, and their sums are to be added. Blocks that
+// another thread frees are counted apart, in the record that counted their allocation.
+//
+// When nothing of an epoch is left, the record goes over to the next one. All that it had counted by
+// then is of earlier epochs: the `retired` sums.
 struct lp_counter {
-    uint64_t freed_objects; // atomic; the four sums count recorded blocks, each with weight one
+    uint64_t freed_objects; // by the owner
     uint64_t freed_bytes;
-    uint64_t allocated_objects;
-    uint64_t allocated_bytes;
-    uint32_t stack;   // node index; valid once `epoch` is not 0
-    uint32_t epoch;   // atomic; written last (release), only grows
-    uint32_t sampled; // atomic; index of the lp_sampled record, 0: nothing was sampled
-    uint32_t reserved;
-    uint64_t retired_objects; // atomic; blocks of earlier epochs, all freed
+    uint64_t foreign_freed_objects; // atomic; by others than the owner
+    uint64_t foreign_freed_bytes;
+    uint64_t allocated_objects; // atomic when there is no owner; the sums count recorded blocks, each
+    uint64_t allocated_bytes;   // with weight one
+    uint32_t stack;             // node index; valid once `epoch` is not 0
+    uint16_t epoch;             // atomic; written last (release), only grows
+    uint16_t owner;             // number of the thread block it belongs to, 0: it is shared
+    uint32_t sampled;           // atomic; index of the lp_sampled record, 0: nothing was sampled
+    uint32_t next;              // the stack's next older record, 0 ends
+    uint64_t retired_objects;   // at most what was freed, which is at most what was allocated
     uint64_t retired_bytes;
 };
 
@@ -245,6 +253,8 @@ struct lp_sampled {
     uint64_t allocated_extra_bytes;
     uint64_t allocated_variance_objects;
     uint64_t allocated_variance_bytes;
+    uint64_t retired_extra_objects; // of `allocated_extra`, what is of earlier epochs; in 1/256 objects
+    uint64_t retired_extra_bytes;
 };
 
 #define LP_EXTRA_OBJECTS_ONE 256
@@ -271,9 +281,9 @@ struct lp_status {
 #define LP_EPOCH_BYTES 16
 #define LP_MODULE_BYTES 72
 #define LP_NODE_BYTES 24
-#define LP_COUNTER_BYTES 64
-#define LP_COUNTER_ALLOCATED_OFF 16
-#define LP_COUNTER_STACK_OFF 32
+#define LP_COUNTER_BYTES 80
+#define LP_COUNTER_ALLOCATED_OFF 32
+#define LP_COUNTER_STACK_OFF 48
 #define LP_SAMPLED_ALLOCATED_OFF 32
 
 static inline uint32_t lp_layout_signature(void) {
@@ -316,6 +326,12 @@ static inline void lp_store_release_u32(uint32_t *field, uint32_t value) {
 static inline void lp_store_release_u64(uint64_t *field, uint64_t value) {
     __atomic_store_n(field, value, __ATOMIC_RELEASE);
 }
+static inline uint16_t lp_load_acquire_u16(const uint16_t *field) {
+    return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+static inline void lp_store_release_u16(uint16_t *field, uint16_t value) {
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
 // Returns the value before the addition.
 static inline uint32_t lp_add_relaxed_u32(uint32_t *field, uint32_t amount) {
     return __atomic_fetch_add(field, amount, __ATOMIC_RELAXED);
@@ -326,6 +342,9 @@ static inline uint64_t lp_add_relaxed_u64(uint64_t *field, uint64_t amount) {
 // Stores `desired` if the field holds `*expected` and returns 1; else loads the field into `*expected`
 // and returns 0. Acquire on both outcomes, release on success.
 static inline int lp_compare_exchange_u32(uint32_t *field, uint32_t *expected, uint32_t desired) {
+    return __atomic_compare_exchange_n(field, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+static inline int lp_compare_exchange_u16(uint16_t *field, uint16_t *expected, uint16_t desired) {
     return __atomic_compare_exchange_n(field, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 static inline int lp_compare_exchange_u64(uint64_t *field, uint64_t *expected, uint64_t desired) {

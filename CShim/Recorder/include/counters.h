@@ -5,14 +5,27 @@
 #include <stdint.h>
 
 #include "live_table.h"
+#include "process.h"
+#include "thread_block.h"
 
-// Returns the counter for blocks born now at `stack` in `epoch`, 0 when none is left. Any thread.
-uint32_t lp_counter_for(uint32_t stack, uint32_t epoch);
+// Finds or makes the record; see lp_counter_for().
+uint32_t lp_counter_find(struct lp_thread_block *block, uint32_t stack, uint32_t epoch);
+
+// Returns the counter for blocks born now at `stack` in `epoch`, 0 when none is left. `block` is this
+// thread's, entered, or NULL. Any thread.
+static inline uint32_t lp_counter_for(struct lp_thread_block *block, uint32_t stack, uint32_t epoch) {
+    if (block == NULL) return lp_counter_find(NULL, stack, epoch);
+    const struct lp_counter_place *place = &block->counters[stack % LP_COUNTER_PLACES];
+    const struct lp_counter *counter = &lp_process.counters[place->counter];
+    // An empty place names record 0, which is of no epoch.
+    if (__builtin_expect(place->stack == stack && counter->epoch == epoch, 1)) return place->counter;
+    return lp_counter_find(block, stack, epoch);
+}
 
 // Adds a block to its counter's allocated or freed sums. A sampled block's weight is added as well; it
 // depends on the block's size and interval alone, so what a free takes away is what its allocation
-// added.
-void lp_count_allocated(const struct lp_live_block *block);
-void lp_count_freed(const struct lp_live_block *block);
+// added. Any thread, also in signal handlers.
+void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated);
+void lp_count_freed(const struct lp_live_block *freed);
 
 #endif

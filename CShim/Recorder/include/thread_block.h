@@ -35,9 +35,24 @@ enum lp_stack_end {
     LP_STACK_NO_CALLER,
 };
 
+// Places for the counters this thread used last, by their stack.
+#define LP_COUNTER_PLACES 512
+
+struct lp_counter_place {
+    uint32_t stack;
+    uint32_t counter;
+};
+
+// The number of a thread without a block, which owns nothing.
+#define LP_NO_NUMBER 0xffff
+
 struct lp_thread_block {
     uintptr_t busy;  // stack address of the hook at work in the block, 0: none
-    uint32_t number; // from 1
+    uint16_t number; // from 1
+
+    uint32_t counters_next; // records taken for this thread alone and not used yet
+    uint32_t counters_end;
+    struct lp_counter_place counters[LP_COUNTER_PLACES];
 
     uint32_t generation; // of the rules the kept stack was walked by
     uint32_t count;      // frames kept; the outermost is frame 0
@@ -67,6 +82,12 @@ static inline struct lp_thread_block *lp_block_enter(uintptr_t frame) {
     block->busy = frame;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return block;
+}
+
+// The number of this thread's block, also when an interrupted hook has it.
+static inline uint16_t lp_thread_number(void) {
+    const struct lp_thread_block *block = lp_thread.block;
+    return block == NULL ? LP_NO_NUMBER : block->number;
 }
 
 static inline void lp_block_leave(struct lp_thread_block *block) {
