@@ -1,180 +1,255 @@
 #include "live_table.h"
 
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include "raw.h"
 #include "region_layout.h"
 
-// key:   address >> 3 in the upper 45 bits, interval index in 6, the upper 7 bits of the size
-// value: lower 40 bits of the size, counter index in the lower 24
-// A key of 0 is an empty slot: no block lies at address 0.
-struct slot {
-    uint64_t key; // atomic
-    uint64_t value;
-};
-
-#define SLOTS 3
-
-struct lp_live_bucket {
-    uint32_t displaced; // atomic; entries at home here that lie in a later bucket
-    uint32_t reserved[3];
-    struct slot slots[SLOTS];
-};
-
-_Static_assert(sizeof(struct lp_live_bucket) == 64, "a bucket is a cache line");
+// The table of 64 MiB of addresses, found by a short probe: a process has few.
+#define AREA_BITS 26
+#define AREAS 4096U
+#define PROBES 16U
 
 // Buckets an entry may lie behind its home. Probing further costs more than a new level.
-#define WINDOW 8
+#define WINDOW 8U
+#define SLOTS 5
 
-#define FIRST_LEVEL_BUCKETS 1024U
-// 256 MiB, the most address space that is ever reserved in one piece.
-#define MAX_LEVEL_BUCKETS (1U << 22)
+// 4 KiB and 16 MiB: all levels together have room for the two million smallest blocks of an area.
+#define FIRST_LEVEL_BITS 6U
+#define LEVELS 13U
+#define HUGE_PAGE_BYTES 2097152U
 
-#define KEY_ADDRESS_SHIFT 19
-#define KEY_INTERVAL_SHIFT 13
-#define VALUE_SIZE_BITS 40
+// Of a slot's word, from the top: the address within its area in 8 bytes, the interval, the upper part
+// of the size, the counter, which is never 0; so an empty slot is 0.
+#define ADDRESS_SHIFT 41
+#define INTERVAL_SHIFT 35
+#define SIZE_SHIFT 24
+#define SIZE_LOW_BITS 32
+#define SIZE_HIGH_BITS (LP_LIVE_SIZE_BITS - SIZE_LOW_BITS)
 
-static uint32_t level_buckets(unsigned level) {
-    return level >= 12 ? MAX_LEVEL_BUCKETS : FIRST_LEVEL_BUCKETS << level;
+_Static_assert(AREA_BITS - 3 + ADDRESS_SHIFT == 64, "the address takes the upper bits");
+_Static_assert(INTERVAL_SHIFT + LP_LIVE_INTERVAL_BITS == ADDRESS_SHIFT, "no bit is used twice");
+_Static_assert(SIZE_SHIFT + SIZE_HIGH_BITS == INTERVAL_SHIFT, "no bit is used twice");
+_Static_assert(LP_LIVE_COUNTER_BITS == SIZE_SHIFT, "no bit is used twice");
+
+struct bucket {
+    uint64_t words[SLOTS];     // atomic
+    uint32_t size_lows[SLOTS]; // lower part of the sizes
+    uint32_t displaced;        // atomic; entries at home here that lie in a later bucket
+};
+
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
+
+struct lp_live_area {
+    uint64_t name;                 // atomic; the addresses' upper bits plus one, 0: free
+    struct bucket *levels[LEVELS]; // NULL: not made yet; atomic
+    uint64_t reserved[2];          // two cache lines
+};
+
+_Static_assert(sizeof(struct lp_live_area) == 128, "areas share no cache line");
+
+static uint32_t level_mask(unsigned level) {
+    return (1U << (FIRST_LEVEL_BITS + level)) - 1;
 }
 
 static size_t level_bytes(unsigned level) {
-    return (size_t)level_buckets(level) * sizeof(struct lp_live_bucket);
+    return (size_t)sizeof(struct bucket) << (FIRST_LEVEL_BITS + level);
 }
 
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block) {
     return (address & 7) == 0 && (address >> LP_ADDRESS_BITS) == 0 &&
            (block->size >> LP_LIVE_SIZE_BITS) == 0 && (block->counter >> LP_LIVE_COUNTER_BITS) == 0 &&
-           (block->interval_index >> LP_LIVE_INTERVAL_BITS) == 0;
+           block->counter != 0 && (block->interval_index >> LP_LIVE_INTERVAL_BITS) == 0;
 }
 
-static struct slot pack(uintptr_t address, const struct lp_live_block *block) {
-    uint64_t size_high = block->size >> VALUE_SIZE_BITS;
-    uint64_t size_low = block->size & ((1ULL << VALUE_SIZE_BITS) - 1);
-    return (struct slot){
-        .key = (uint64_t)address >> 3 << KEY_ADDRESS_SHIFT |
-               (uint64_t)block->interval_index << KEY_INTERVAL_SHIFT | size_high,
-        .value = size_low << LP_LIVE_COUNTER_BITS | block->counter,
-    };
+// ---- Slots ----
+
+// An address within its area, in 8 bytes.
+static inline uint32_t place_of(uintptr_t address) {
+    return (uint32_t)(address >> 3) & ((1U << (AREA_BITS - 3)) - 1);
 }
 
-static struct lp_live_block unpack(struct slot slot) {
-    uint64_t size_high = slot.key & ((1ULL << (LP_LIVE_SIZE_BITS - VALUE_SIZE_BITS)) - 1);
+static inline uint64_t pack(uint32_t place, const struct lp_live_block *block) {
+    return (uint64_t)place << ADDRESS_SHIFT | (uint64_t)block->interval_index << INTERVAL_SHIFT |
+           block->size >> SIZE_LOW_BITS << SIZE_SHIFT | block->counter;
+}
+
+static inline struct lp_live_block unpack(uint64_t word, uint32_t size_low) {
+    uint64_t size_high = word >> SIZE_SHIFT & ((1U << SIZE_HIGH_BITS) - 1);
     return (struct lp_live_block){
-        .size = size_high << VALUE_SIZE_BITS | slot.value >> LP_LIVE_COUNTER_BITS,
-        .counter = (uint32_t)(slot.value & ((1U << LP_LIVE_COUNTER_BITS) - 1)),
-        .interval_index =
-            (uint32_t)(slot.key >> KEY_INTERVAL_SHIFT) & ((1U << LP_LIVE_INTERVAL_BITS) - 1),
+        .size = size_high << SIZE_LOW_BITS | size_low,
+        .counter = (uint32_t)word & ((1U << LP_LIVE_COUNTER_BITS) - 1),
+        .interval_index = (uint32_t)(word >> INTERVAL_SHIFT) & ((1U << LP_LIVE_INTERVAL_BITS) - 1),
     };
 }
 
-// Fibonacci hashing: the upper half of the product depends on every bit of the address.
-static uint32_t home_of(uintptr_t address) {
-    return (uint32_t)(((uint64_t)address >> 3) * 0x9e3779b97f4a7c15ULL >> 32);
+// Fibonacci hashing: the upper bits of the product depend on every bit of the place.
+static inline uint32_t home_of(uint32_t place) {
+    return place * 0x9e3779b1U >> 7;
 }
 
-static struct lp_live_bucket *level_at(struct lp_live_table *table, unsigned level) {
-    return __atomic_load_n(&table->levels[level], __ATOMIC_ACQUIRE);
-}
-
-static bool insert_into_bucket(struct lp_live_bucket *bucket, struct slot slot) {
+static inline bool take_from(struct bucket *bucket, uint32_t place, struct lp_live_block *block) {
     for (unsigned i = 0; i < SLOTS; i++) {
-        uint64_t empty = 0;
-        if (lp_load_relaxed_u64(&bucket->slots[i].key) != 0) continue;
-        if (lp_compare_exchange_u64(&bucket->slots[i].key, &empty, slot.key)) {
-            // Nobody else looks this address up before our caller hands it out, so the value may
-            // follow.
-            lp_store_relaxed_u64(&bucket->slots[i].value, slot.value);
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool insert_into_level(struct lp_live_bucket *buckets, uint32_t mask, uint32_t home,
-                              struct slot slot) {
-    struct lp_live_bucket *home_bucket = &buckets[home & mask];
-    if (insert_into_bucket(home_bucket, slot)) return true;
-    // Counted before it lies there, so that a count of 0 always means that nothing of ours is further
-    // on.
-    lp_add_relaxed_u32(&home_bucket->displaced, 1);
-    for (uint32_t i = 1; i < WINDOW; i++) {
-        if (insert_into_bucket(&buckets[(home + i) & mask], slot)) return true;
-    }
-    lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
-    return false;
-}
-
-// Makes `level` unless it exists or would exceed the table's memory. Returns it, or NULL.
-static struct lp_live_bucket *make_level(struct lp_live_table *table, unsigned level) {
-    size_t bytes = level_bytes(level);
-    if (lp_add_relaxed_u64(&table->bytes, bytes) + bytes > table->max_bytes) {
-        lp_add_relaxed_u64(&table->bytes, -bytes);
-        return level_at(table, level);
-    }
-    void *memory = lp_sys_map(bytes, -1);
-    struct lp_live_bucket *buckets = NULL;
-    if (memory != LP_MAP_FAILED && __atomic_compare_exchange_n(&table->levels[level], &buckets, memory,
-                                                               0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        return memory;
-    }
-    lp_add_relaxed_u64(&table->bytes, -bytes);
-    if (memory != LP_MAP_FAILED) lp_sys_unmap(memory, bytes);
-    return buckets;
-}
-
-bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block) {
-    struct slot slot = pack(address, block);
-    uint32_t home = home_of(address);
-    unsigned levels = 0;
-    while (levels < LP_LIVE_LEVELS && level_at(table, levels) != NULL) levels++;
-    // The newest level first: it is the largest and has the most room.
-    for (unsigned level = levels; level-- > 0;) {
-        if (insert_into_level(level_at(table, level), level_buckets(level) - 1, home, slot))
-            return true;
-    }
-    for (; levels < LP_LIVE_LEVELS; levels++) {
-        struct lp_live_bucket *buckets = make_level(table, levels);
-        if (buckets == NULL) return false;
-        if (insert_into_level(buckets, level_buckets(levels) - 1, home, slot)) return true;
-    }
-    return false;
-}
-
-static bool remove_from_bucket(struct lp_live_bucket *bucket, uintptr_t address,
-                               struct lp_live_block *block) {
-    for (unsigned i = 0; i < SLOTS; i++) {
-        struct slot *slot = &bucket->slots[i];
-        uint64_t key = lp_load_acquire_u64(&slot->key);
-        if (key == 0 || key >> KEY_ADDRESS_SHIFT != (uint64_t)address >> 3) continue;
-        *block = unpack((struct slot){key, lp_load_relaxed_u64(&slot->value)});
-        lp_store_release_u64(&slot->key, 0);
+        uint64_t word = lp_load_acquire_u64(&bucket->words[i]);
+        if (word >> ADDRESS_SHIFT != place || word == 0) continue;
+        *block = unpack(word, lp_load_relaxed_u32(&bucket->size_lows[i]));
+        lp_store_release_u64(&bucket->words[i], 0);
         return true;
     }
     return false;
 }
 
-bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block) {
-    uint32_t home = home_of(address);
-    unsigned levels = 0;
-    while (levels < LP_LIVE_LEVELS && level_at(table, levels) != NULL) levels++;
-    for (unsigned level = levels; level-- > 0;) {
-        struct lp_live_bucket *buckets = level_at(table, level);
-        uint32_t mask = level_buckets(level) - 1;
-        struct lp_live_bucket *home_bucket = &buckets[home & mask];
-        if (remove_from_bucket(home_bucket, address, block)) return true;
-        if (lp_load_relaxed_u32(&home_bucket->displaced) == 0) continue;
-        for (uint32_t i = 1; i < WINDOW; i++) {
-            if (!remove_from_bucket(&buckets[(home + i) & mask], address, block)) continue;
-            lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
+static inline bool put_into(struct bucket *bucket, uint64_t word, uint32_t size_low) {
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t empty = 0;
+        if (lp_load_relaxed_u64(&bucket->words[i]) != 0) continue;
+        if (lp_compare_exchange_u64(&bucket->words[i], &empty, word)) {
+            // Nobody else looks this address up before our caller hands it out, so the rest may follow.
+            lp_store_relaxed_u32(&bucket->size_lows[i], size_low);
             return true;
         }
     }
     return false;
 }
 
-void lp_live_unmap(struct lp_live_bucket *const levels[LP_LIVE_LEVELS]) {
-    for (unsigned level = 0; level < LP_LIVE_LEVELS; level++) {
-        if (levels[level] != NULL) lp_sys_unmap(levels[level], level_bytes(level));
+// ---- Levels ----
+
+static inline struct bucket *level_at(struct lp_live_area *area, unsigned level) {
+    return __atomic_load_n(&area->levels[level], __ATOMIC_ACQUIRE);
+}
+
+static inline unsigned count_levels(struct lp_live_area *area) {
+    unsigned levels = 0;
+    while (levels < LEVELS && level_at(area, levels) != NULL) levels++;
+    return levels;
+}
+
+static bool put_into_level(struct bucket *buckets, uint32_t mask, uint32_t home, uint64_t word,
+                           uint32_t size_low) {
+    struct bucket *home_bucket = &buckets[home & mask];
+    if (put_into(home_bucket, word, size_low)) return true;
+    // Counted before it lies there, so that a count of 0 always means that nothing of ours is further
+    // on.
+    lp_add_relaxed_u32(&home_bucket->displaced, 1);
+    for (uint32_t i = 1; i < WINDOW; i++) {
+        if (put_into(&buckets[(home + i) & mask], word, size_low)) return true;
     }
+    lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
+    return false;
+}
+
+static void *map(size_t bytes) {
+    void *memory = lp_sys_map(bytes, -1);
+    if (memory == LP_MAP_FAILED) return NULL;
+    // A forked child has blocks of its own.
+    lp_sys_advise(memory, bytes, MADV_DONTFORK);
+    // Entries lie anywhere in it: without large pages, almost every look would miss the TLB.
+    if (bytes >= HUGE_PAGE_BYTES) lp_sys_advise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+}
+
+// Makes `level` unless it exists or would exceed the table's memory. Returns it, or NULL.
+static struct bucket *make_level(struct lp_live_table *table, struct lp_live_area *area,
+                                 unsigned level) {
+    size_t bytes = level_bytes(level);
+    struct bucket *buckets = NULL;
+    struct bucket *made = NULL;
+    if (lp_add_relaxed_u64(&table->bytes, bytes) + bytes <= table->max_bytes) made = map(bytes);
+    if (made != NULL && __atomic_compare_exchange_n(&area->levels[level], &buckets, made, false,
+                                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        return made;
+    }
+    lp_add_relaxed_u64(&table->bytes, -bytes);
+    if (made == NULL) return level_at(area, level);
+    lp_sys_unmap(made, bytes);
+    return buckets;
+}
+
+// ---- Areas ----
+
+static struct lp_live_area *make_areas(struct lp_live_table *table) {
+    size_t bytes = AREAS * sizeof(struct lp_live_area);
+    struct lp_live_area *made = map(bytes);
+    struct lp_live_area *areas = NULL;
+    if (made == NULL) return __atomic_load_n(&table->areas, __ATOMIC_ACQUIRE);
+    if (__atomic_compare_exchange_n(&table->areas, &areas, made, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE)) {
+        return made;
+    }
+    lp_sys_unmap(made, bytes);
+    return areas;
+}
+
+// The area's table; NULL when there is none, and `is_wanted` could not change that.
+static inline struct lp_live_area *area_of(struct lp_live_table *table, uintptr_t address,
+                                           bool is_wanted) {
+    struct lp_live_area *areas = __atomic_load_n(&table->areas, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(areas == NULL, 0)) {
+        if (!is_wanted) return NULL;
+        areas = make_areas(table);
+        if (areas == NULL) return NULL;
+    }
+    uint64_t name = (uint64_t)(address >> AREA_BITS) + 1;
+    uint32_t first = (uint32_t)name * 0x9e3779b1U >> 20;
+    for (uint32_t i = 0; i < PROBES; i++) {
+        struct lp_live_area *area = &areas[(first + i) % AREAS];
+        uint64_t found = lp_load_acquire_u64(&area->name);
+        if (__builtin_expect(found == name, 1)) return area;
+        if (found != 0) continue;
+        if (!is_wanted) return NULL;
+        if (lp_compare_exchange_u64(&area->name, &found, name) || found == name) return area;
+    }
+    return NULL;
+}
+
+// ---- The table ----
+
+bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block,
+                    struct lp_live_block *stale) {
+    stale->counter = 0;
+    struct lp_live_area *area = area_of(table, address, true);
+    if (area == NULL) return false;
+    uint32_t place = place_of(address);
+    uint32_t home = home_of(place);
+    uint64_t word = pack(place, block);
+    uint32_t size_low = (uint32_t)block->size;
+    unsigned levels = count_levels(area);
+    // The newest level first: it is the largest and has the most room.
+    for (unsigned level = levels; level-- > 0;) {
+        struct bucket *buckets = level_at(area, level);
+        uint32_t mask = level_mask(level);
+        if (level + 1 == levels) take_from(&buckets[home & mask], place, stale);
+        if (put_into_level(buckets, mask, home, word, size_low)) return true;
+    }
+    for (; levels < LEVELS; levels++) {
+        struct bucket *buckets = make_level(table, area, levels);
+        if (buckets == NULL) return false;
+        if (put_into_level(buckets, level_mask(levels), home, word, size_low)) return true;
+    }
+    return false;
+}
+
+bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block) {
+    struct lp_live_area *area = area_of(table, address, false);
+    if (area == NULL) return false;
+    uint32_t place = place_of(address);
+    uint32_t home = home_of(place);
+    unsigned levels = count_levels(area);
+    // In a large table every level is a miss of the caches: all of them at once, not one by one.
+    for (unsigned level = levels; level-- > 0 && level + 3 > levels;)
+        __builtin_prefetch(&level_at(area, level)[home & level_mask(level)], 1);
+    for (unsigned level = levels; level-- > 0;) {
+        struct bucket *buckets = level_at(area, level);
+        uint32_t mask = level_mask(level);
+        struct bucket *home_bucket = &buckets[home & mask];
+        if (take_from(home_bucket, place, block)) return true;
+        if (lp_load_relaxed_u32(&home_bucket->displaced) == 0) continue;
+        for (uint32_t i = 1; i < WINDOW; i++) {
+            if (!take_from(&buckets[(home + i) & mask], place, block)) continue;
+            lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
+            return true;
+        }
+    }
+    return false;
 }

@@ -36,7 +36,6 @@ struct lp_status lp_status = {
 static struct {
     struct lp_config config;
     struct lp_identity identity;
-    struct lp_live_bucket *levels[LP_LIVE_LEVELS]; // mapped in the child too, and useless there
     bool has_started; // some process in this line of forks called lp_recorder_start()
     uint64_t early_allocations;
     uint64_t early_bytes;
@@ -216,8 +215,6 @@ void lp_recorder_start(const struct lp_config *config) {
 // is single-threaded until it has allocated, so this happens before it can have a second thread.
 static void begin_in_child(void) {
     if (!claim_start()) return;
-    lp_live_unmap(inherited.levels);
-    memset(inherited.levels, 0, sizeof inherited.levels);
     lp_thread.block = NULL;
     inherited.early_allocations = 0;
     uint32_t parent = inherited.identity.pid;
@@ -279,12 +276,6 @@ int lp_recorder_copy(const char *name) {
 
 // ---- Recording ----
 
-static void remember_level(struct lp_live_table *table) {
-    // Levels are made one after the other and never change, so the last one made is the one to add.
-    for (unsigned level = 0; level < LP_LIVE_LEVELS; level++)
-        inherited.levels[level] = table->levels[level];
-}
-
 static void record(struct lp_thread_block *own, void *block, size_t size, uint32_t stack,
                    uint32_t interval_index) {
     struct lp_live_block live = {.size = size, .interval_index = interval_index};
@@ -299,21 +290,19 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
         return;
     }
     struct lp_live_block stale;
-    if (lp_live_remove(&lp_process.live, (uintptr_t)block, &stale)) {
+    bool is_inserted = lp_live_insert(&lp_process.live, (uintptr_t)block, &live, &stale);
+    if (__builtin_expect(stale.counter != 0, 0)) {
         lp_count(LP_STAT_REPLACED, 1);
         lp_count_freed(&stale);
     }
-    uint64_t bytes_before = lp_load_relaxed_u64(&lp_process.live.bytes);
-    if (!lp_live_insert(&lp_process.live, (uintptr_t)block, &live)) {
+    if (!is_inserted) {
         lp_count(LP_STAT_DROPPED_MEMORY, 1);
         lp_count(LP_STAT_DROPPED_MEMORY_BYTES, size);
         return;
     }
     uint64_t bytes = lp_load_relaxed_u64(&lp_process.live.bytes);
-    if (bytes != bytes_before) {
-        remember_level(&lp_process.live);
+    if (bytes != lp_load_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES]))
         lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES], bytes);
-    }
     lp_count_allocated(own, &live);
 }
 
@@ -366,7 +355,8 @@ void lp_record_withdrawn_free(const struct lp_live_block *withdrawn) {
 void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
     // Its slot was free a moment ago; if others have filled the whole window since, the block is
     // dropped.
-    if (lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn)) return;
+    struct lp_live_block stale;
+    if (lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn, &stale)) return;
     lp_count(LP_STAT_DROPPED_MEMORY, 1);
     lp_count(LP_STAT_DROPPED_MEMORY_BYTES, withdrawn->size);
     lp_count_freed(withdrawn);

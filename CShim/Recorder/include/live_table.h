@@ -5,24 +5,24 @@
 // between malloc's return and free's entry nobody else looks that address up, so an insertion has to
 // claim an empty slot and nothing more.
 //
-// The table is a row of levels, each twice as large as the one before, made when the others are full;
-// entries never move. A bucket is a cache line of three slots and a count of the entries whose home it
-// is but which had to go to one of the next buckets, so a miss usually ends after one line per level.
-// Private anonymous memory: only counters live in the region.
+// Every 64 MiB of address space have a table of their own, since allocators give threads memory that
+// far apart: threads that free what they allocate don't share cache lines, and tables grow one at a
+// time. Such a table is a row of levels, each twice as large as the one before, made when the others
+// are full; entries never move. A bucket is a cache line of five slots and a count of the entries whose
+// home it is but which had to go to one of the next buckets, so a miss usually ends after one line per
+// level. Private anonymous memory: only counters live in the region.
 #ifndef LEAKPROF_LIVE_TABLE_H
 #define LEAKPROF_LIVE_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LP_LIVE_LEVELS 24
-
-struct lp_live_bucket;
+struct lp_live_area;
 
 struct lp_live_table {
-    uint64_t bytes;                                // mapped; atomic
-    uint64_t max_bytes;                            // LEAKPROF_MAX_MEMORY
-    struct lp_live_bucket *levels[LP_LIVE_LEVELS]; // NULL: not made yet; atomic
+    uint64_t bytes;             // of all levels; atomic
+    uint64_t max_bytes;         // LEAKPROF_MAX_MEMORY
+    struct lp_live_area *areas; // NULL: not made yet; atomic
 };
 
 // A recorded block that has not been freed.
@@ -33,21 +33,22 @@ struct lp_live_block {
 };
 
 // What a slot has room for.
-#define LP_LIVE_SIZE_BITS 47
+#define LP_LIVE_SIZE_BITS 43
 #define LP_LIVE_COUNTER_BITS 24
 #define LP_LIVE_INTERVAL_BITS 6
 
-// Whether `address` and `block` fit a slot: addresses of 48 bits, 8-byte aligned.
+// Whether `address` and `block` fit a slot: addresses of 48 bits, 8-byte aligned, counters from 1.
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block);
 
-// Adds a block; the caller owns `address` and knows that it is not in the table. Returns false when the
-// table is full and may not grow. Any thread; makes no system call but mmap.
-bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block);
+// Adds a block; the caller owns `address`. Returns false when the table is full and may not grow. Any
+// thread; makes no system calls but mmap and madvise.
+//
+// If the address is still there, its last free was not seen. That is noticed where it costs nothing, in
+// the newest level: then the old entry goes to `*stale`, whose counter is otherwise set to 0.
+bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block,
+                    struct lp_live_block *stale);
 
 // Removes the block at `address` into `*block`; false when it is not in the table. Any thread.
 bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block);
-
-// Unmaps all levels. For the single thread of a forked child, with the parent's `levels`.
-void lp_live_unmap(struct lp_live_bucket *const levels[LP_LIVE_LEVELS]);
 
 #endif
