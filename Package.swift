@@ -16,8 +16,9 @@ let swiftSettings: [SwiftSetting] = [
 let shimSettings: [CSetting] = [
     .unsafeFlags([
         "-std=c17", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden",
-        "-ftls-model=initial-exec", "-fno-plt", "-fno-omit-frame-pointer", "-Wall", "-Wextra",
-        "-Wshadow", "-Wstrict-prototypes", "-Wvla",
+        "-ftls-model=initial-exec", "-fno-plt", "-fomit-frame-pointer", "-Wall", "-Wextra",
+        "-Wshadow",
+        "-Wstrict-prototypes", "-Wvla",
     ])
 ]
 

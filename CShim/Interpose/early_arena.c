@@ -1,5 +1,6 @@
 #include "early_arena.h"
 
+#include "free_filter.h"
 #include "raw.h"
 #include "region_layout.h"
 
@@ -25,6 +26,7 @@ static uint64_t allocations; // atomic
 static void *place(char *room, size_t size, size_t alignment) {
     uintptr_t start = ((uintptr_t)room + sizeof(struct early_block) + alignment - 1) & ~(alignment - 1);
     ((struct early_block *)start)[-1].size = size;
+    lp_filter_pin(start); // it may not reach the next allocator's free
     return (void *)start;
 }
 

@@ -11,6 +11,10 @@
 // Order. A free is recorded before the next allocator has the block, an allocation after it gave the
 // block: so the address is the recorder's alone while it is being looked up (see live_table.h).
 //
+// Speed. malloc, calloc, realloc and free begin with what it takes to see that the recorder has nothing
+// to do, and then jump to the next allocator. Everything else is in functions that a jump leads to as
+// well, so that they return to the hook's caller.
+//
 // errno. The next allocator sets it on failure; the recorder never changes it.
 #include <errno.h>
 #include <stdbool.h>
@@ -20,12 +24,15 @@
 #include <unistd.h>
 
 #include "early_arena.h"
+#include "free_filter.h"
 #include "next_allocator.h"
+#include "process.h"
 #include "recorder.h"
 #include "thread_state.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define CALLER (&LP_CALLER())
+#define SLOW __attribute__((noinline))
 
 // ---- Entering the next allocator ----
 
@@ -67,18 +74,39 @@ static inline void *finish(struct entry entry, void *block, size_t size,
 
 // ---- Allocation ----
 
-EXPORT void *malloc(size_t size) {
+// Whether nothing has to be done about an allocation of `size` bytes; then it is taken off the room. A
+// size of 0 is no more than any room.
+static inline bool is_not_recorded(size_t size) {
+    if (size - 1 >= lp_thread.room || lp_thread.token != lp_load_relaxed_u64(&lp_process.token))
+        return false;
+    lp_thread.room -= size;
+    return true;
+}
+
+static SLOW void *slow_malloc(size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
     struct entry entry = ENTER_NEXT();
     return finish(entry, lp_next.malloc(size), size, CALLER);
 }
 
-EXPORT void *calloc(size_t count, size_t size) {
+EXPORT void *malloc(size_t size) {
+    if (__builtin_expect(is_not_recorded(size), 1)) return lp_next.malloc(size);
+    return slow_malloc(size);
+}
+
+static SLOW void *slow_calloc(size_t count, size_t size) {
     size_t bytes;
     bool overflows = __builtin_mul_overflow(count, size, &bytes);
     if (!lp_has_next_allocator()) return overflows ? NULL : lp_early_allocate(bytes, 1);
     struct entry entry = ENTER_NEXT();
     return finish(entry, lp_next.calloc(count, size), bytes, CALLER);
+}
+
+EXPORT void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    bool overflows = __builtin_mul_overflow(count, size, &bytes);
+    if (__builtin_expect(!overflows && is_not_recorded(bytes), 1)) return lp_next.calloc(count, size);
+    return slow_calloc(count, size);
 }
 
 EXPORT void *memalign(size_t alignment, size_t size) {
@@ -125,13 +153,21 @@ static inline bool is_done(void *block) {
     return block == NULL || lp_early_owns(block);
 }
 
-EXPORT void free(void *block) {
+static SLOW void slow_free(void *block) {
     if (is_done(block) || !lp_has_next_allocator()) return;
     // The next allocator will want what it keeps in front of the block, and the recorder's own misses
     // of the caches would come before that one instead of beside it.
     __builtin_prefetch((const char *)block - 16, 1);
     lp_record_free(block);
     lp_next.free(block);
+}
+
+EXPORT void free(void *block) {
+    if (__builtin_expect(!lp_filter_may_hold(block), 1)) {
+        lp_next.free(block);
+        return;
+    }
+    slow_free(block);
 }
 
 // Gone from glibc's headers since 2.26, but old programs still call it.
@@ -206,13 +242,19 @@ static inline void *end_realloc(struct pending *pending, struct entry entry, voi
     return finish(entry, block, size, caller);
 }
 
-EXPORT void *realloc(void *block, size_t size) {
+static SLOW void *slow_realloc(void *block, size_t size) {
     if (block != NULL && lp_early_owns(block)) return move_early_block(block, size, CALLER);
     if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
     struct pending pending = begin_realloc(block);
     struct entry entry = ENTER_NEXT();
     void *moved = lp_next.realloc(block, size);
     return end_realloc(&pending, entry, block, moved, size, CALLER);
+}
+
+EXPORT void *realloc(void *block, size_t size) {
+    if (__builtin_expect(!lp_filter_may_hold(block) && is_not_recorded(size), 1))
+        return lp_next.realloc(block, size);
+    return slow_realloc(block, size);
 }
 
 EXPORT void *reallocarray(void *block, size_t count, size_t size) {

@@ -3,14 +3,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "thread_state.h"
+
 struct lp_next_allocator lp_next;
 
-// volatile: gcc takes the declaration of dlsym to promise that it does not call back into this file.
-static _Thread_local volatile bool is_looking __attribute__((tls_model("initial-exec")));
-
 bool lp_find_next_allocator(void) {
-    if (is_looking) return false;
-    is_looking = true;
+    // volatile: gcc takes the declaration of dlsym to promise that it does not call back into this
+    // file.
+    volatile uint32_t *is_looking = &lp_thread.is_finding_next;
+    if (*is_looking != 0) return false;
+    *is_looking = 1;
     int saved = errno;
     // Two threads may do this at once; they find the same.
 // Types can't be put in parentheses.
@@ -19,7 +21,7 @@ bool lp_find_next_allocator(void) {
     LP_HOOKS(LP_HOOK)
 #undef LP_HOOK
     errno = saved;
-    is_looking = false;
+    *is_looking = 0;
     // No malloc behind us would mean that libc is missing: every call is served from the early arena.
     if (lp_next.malloc == NULL || lp_next.free == NULL) return false;
     __atomic_store_n(&lp_next.is_found, 1, __ATOMIC_RELEASE);

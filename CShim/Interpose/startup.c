@@ -25,14 +25,20 @@ static bool is_privileged(void) {
 static void start_recording(void) {
     static struct lp_config config;
     lp_config_parse((const char *const *)environ, &config);
-    if (!config.start) return;
+    if (!config.start) {
+        lp_recorder_stay_off();
+        return;
+    }
     lp_record_early(lp_early_allocations(), lp_early_bytes());
     lp_recorder_start(&config);
     if (lp_process_state() == LP_PROCESS_RECORDING) lp_region_copy_on_signal(config.signal);
 }
 
 __attribute__((constructor)) static void start(void) {
-    if (is_privileged()) return;
+    if (is_privileged()) {
+        lp_recorder_stay_off();
+        return;
+    }
     int saved = errno; // programs may expect it to be 0 when main begins
     lp_has_next_allocator();
     start_recording();

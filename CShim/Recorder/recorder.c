@@ -6,6 +6,7 @@
 #include "call_stack.h"
 #include "counters.h"
 #include "epochs.h"
+#include "free_filter.h"
 #include "modules.h"
 #include "process.h"
 #include "raw.h"
@@ -124,6 +125,11 @@ static void fill_header(struct lp_header *header, const struct lp_config *config
     header->counters_used = 4;
 }
 
+// Makes every thread ask at its next allocation.
+static void change_token(void) {
+    __atomic_fetch_add(&lp_process.token, 1, __ATOMIC_SEQ_CST);
+}
+
 static uint32_t turn_off(uint32_t reason) {
     if (lp_process.header != NULL) {
         lp_store_relaxed_u32(&lp_process.header->off_reason, reason);
@@ -132,6 +138,8 @@ static uint32_t turn_off(uint32_t reason) {
     lp_status.off_reason = reason;
     lp_status.is_recording = 0;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_OFF);
+    lp_filter_use(true);
+    change_token();
     return reason;
 }
 
@@ -195,12 +203,18 @@ static void begin(uint32_t forked_from) {
     lp_record_early(inherited.early_allocations, inherited.early_bytes);
     lp_status.off_reason = LP_OFF_NONE;
     lp_status.is_recording = 1;
+    lp_filter_use(config->mode == LP_MODE_SAMPLED);
     lp_store_release_u32(&lp_process.state, LP_PROCESS_RECORDING);
+    change_token();
 }
 
 static bool claim_start(void) {
     uint32_t expected = LP_PROCESS_NEW;
     return lp_compare_exchange_u32(&lp_process.state, &expected, LP_PROCESS_STARTING);
+}
+
+void lp_recorder_stay_off(void) {
+    lp_filter_use(true);
 }
 
 void lp_recorder_start(const struct lp_config *config) {
@@ -216,6 +230,7 @@ void lp_recorder_start(const struct lp_config *config) {
 static void begin_in_child(void) {
     if (!claim_start()) return;
     lp_thread.block = NULL;
+    lp_thread.random = 0;
     inherited.early_allocations = 0;
     uint32_t parent = inherited.identity.pid;
     begin(parent == 0 ? 1 : parent);
@@ -253,6 +268,7 @@ void lp_recorder_end(void) {
     // A vfork child that calls exit() by mistake runs our destructor in its parent's memory.
     if ((uint32_t)lp_sys_pid() != inherited.identity.pid) return;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_ENDED);
+    change_token();
     struct lp_header *header = lp_process.header;
     lp_store_relaxed_u64(&header->ended_monotonic_ns, lp_monotonic_ns());
     lp_store_release_u32(&header->state, LP_STATE_ENDED);
@@ -290,12 +306,14 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
         return;
     }
     struct lp_live_block stale;
+    if (interval_index != 0) lp_filter_add((uintptr_t)block);
     bool is_inserted = lp_live_insert(&lp_process.live, (uintptr_t)block, &live, &stale);
     if (__builtin_expect(stale.counter != 0, 0)) {
         lp_count(LP_STAT_REPLACED, 1);
         lp_count_freed(&stale);
     }
     if (!is_inserted) {
+        if (interval_index != 0) lp_filter_remove((uintptr_t)block);
         lp_count(LP_STAT_DROPPED_MEMORY, 1);
         lp_count(LP_STAT_DROPPED_MEMORY_BYTES, size);
         return;
@@ -306,19 +324,33 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
     lp_count_allocated(own, &live);
 }
 
+// Whether this allocation is recorded, and under which interval. What it reads is in force at least
+// until the token changes again.
+static inline bool is_taken(size_t size, uint32_t *interval_index) {
+    uint64_t token = lp_load_acquire_u64(&lp_process.token);
+    if (!is_recording()) {
+        lp_sampler_rest();
+        lp_thread.token = token;
+        return false;
+    }
+    // A child has begun, and with it the token.
+    if (token == 0) token = lp_load_acquire_u64(&lp_process.token);
+    lp_thread.token = token;
+    *interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    return lp_sampler_takes(size, lp_process.intervals[*interval_index], &lp_process.random);
+}
+
 void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller) {
-    if (!is_recording()) return;
-    uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
+    uint32_t interval_index;
+    if (!is_taken(size, &interval_index)) return;
     struct lp_thread_block *own = lp_block_enter(caller->sp);
     record(own, block, size, lp_call_stack(own, caller), interval_index);
     lp_block_leave(own);
 }
 
 void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count) {
-    if (!is_recording()) return;
-    uint32_t interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (!lp_sampler_takes(size, lp_process.intervals[interval_index], &lp_process.random)) return;
+    uint32_t interval_index;
+    if (!is_taken(size, &interval_index)) return;
     struct lp_thread_block *own = lp_block_enter((uintptr_t)__builtin_frame_address(0));
     record(own, block, size, lp_stack_intern(frames, count), interval_index);
     lp_block_leave(own);
@@ -345,7 +377,10 @@ static bool is_counting_frees(void) {
 }
 
 bool lp_withdraw(void *block, struct lp_live_block *withdrawn) {
-    return is_counting_frees() && lp_live_remove(&lp_process.live, (uintptr_t)block, withdrawn);
+    if (!is_counting_frees() || !lp_live_remove(&lp_process.live, (uintptr_t)block, withdrawn))
+        return false;
+    if (withdrawn->interval_index != 0) lp_filter_remove((uintptr_t)block);
+    return true;
 }
 
 void lp_record_withdrawn_free(const struct lp_live_block *withdrawn) {
@@ -356,6 +391,7 @@ void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
     // Its slot was free a moment ago; if others have filled the whole window since, the block is
     // dropped.
     struct lp_live_block stale;
+    if (withdrawn->interval_index != 0) lp_filter_add((uintptr_t)block);
     if (lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn, &stale)) return;
     lp_count(LP_STAT_DROPPED_MEMORY, 1);
     lp_count(LP_STAT_DROPPED_MEMORY_BYTES, withdrawn->size);
@@ -363,11 +399,10 @@ void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
 }
 
 void lp_record_free(void *block) {
-    if (!is_counting_frees()) return;
     struct lp_live_block freed;
-    if (lp_live_remove(&lp_process.live, (uintptr_t)block, &freed)) {
+    if (lp_withdraw(block, &freed)) {
         lp_count_freed(&freed);
-    } else if (lp_load_relaxed_u32(&lp_process.header->interval_index) == 0) {
+    } else if (is_counting_frees() && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0) {
         lp_count(LP_STAT_UNKNOWN_FREES, 1);
     }
 }

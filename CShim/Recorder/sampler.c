@@ -49,29 +49,38 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-static int64_t draw_gap(struct lp_thread *thread, uint64_t interval_bytes) {
+static uint64_t draw_gap(struct lp_thread *thread, uint64_t interval_bytes) {
     // 53 random bits make a number in (0, 1].
     double u = (double)((next_random(&thread->random) >> 11) + 1) * 0x1p-53;
-    return (int64_t)(lp_negative_log(u) * (double)interval_bytes);
+    return (uint64_t)(lp_negative_log(u) * (double)interval_bytes);
 }
 
 bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source) {
-    if (interval_bytes == 0) return true;
     struct lp_thread *thread = &lp_thread;
-    if (thread->random_owner != source->seed) {
-        // The first thread's numbers depend on the seed alone.
-        thread->random = source->seed + (lp_add_relaxed_u64(&source->streams, 1) << 32);
-        thread->random_owner = source->seed;
-        thread->bytes_until_sample = draw_gap(thread, interval_bytes);
+    if (thread->interval_bytes != interval_bytes) {
+        // What is left of a gap says nothing of the next byte, so it may be thrown away.
+        thread->interval_bytes = interval_bytes;
+        thread->room = 0;
+        if (interval_bytes != 0 && thread->random == 0) {
+            // The first thread's numbers depend on the seed alone.
+            thread->random = source->seed + (lp_add_relaxed_u64(&source->streams, 1) << 32);
+        }
+        if (interval_bytes != 0) thread->room = draw_gap(thread, interval_bytes);
     }
-    int64_t length = size == 0 ? 1 : size > INT64_MAX ? INT64_MAX : (int64_t)size;
-    if (thread->bytes_until_sample >= length) {
-        thread->bytes_until_sample -= length;
+    if (interval_bytes == 0) return true;
+    uint64_t length = size == 0 ? 1 : size;
+    if (thread->room >= length) {
+        thread->room -= length;
         return false;
     }
     // The next gap starts at the next block: what is left of an exponential gap is exponential again.
-    thread->bytes_until_sample = draw_gap(thread, interval_bytes);
+    thread->room = draw_gap(thread, interval_bytes);
     return true;
+}
+
+void lp_sampler_rest(void) {
+    lp_thread.interval_bytes = UINT64_MAX;
+    lp_thread.room = UINT64_MAX / 2;
 }
 
 static uint64_t rounded(double value) {

@@ -15,7 +15,7 @@ import Testing
         }
         let flags =
             ["-std=c17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden"]
-            + ["-ftls-model=initial-exec", "-fno-omit-frame-pointer"]
+            + ["-ftls-model=initial-exec"]
             + Self.folders.map { "-I\($0)/include" }
             + ["-Wl,--wrap=lp_call_stack", "-l:libgcc_eh.a", "-Wl,-z,now"]
             + ["-Wl,--version-script=\(BuiltProducts.root)/CShim/Interpose/exports.map"]

@@ -31,6 +31,7 @@ enum {
 
 struct lp_process {
     uint32_t state; // LP_PROCESS_*; atomic
+    uint64_t token; // changes with what threads have to do on allocations; 0 in a child; atomic
 
     // The region and its tables. Capacities are kept here, out of reach of other writers of the file.
     struct lp_header *header;

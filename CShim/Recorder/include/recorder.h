@@ -16,6 +16,9 @@
 // Starts recording with `config`, which is copied. Once per process image.
 void lp_recorder_start(const struct lp_config *config);
 
+// In place of lp_recorder_start() when nothing is to be recorded.
+void lp_recorder_stay_off(void);
+
 // Ends recording of allocations when the process ends by itself: removes the region, or gives back the
 // part of it that was never used when it is to be kept. Frees are counted still.
 void lp_recorder_end(void);

@@ -17,6 +17,9 @@ struct lp_random_source {
 // this thread's state, which takes a stream of its own from `source` when it meets it first.
 bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source);
 
+// Lets this thread allocate without asking, until the process's token changes.
+void lp_sampler_rest(void);
+
 // What a recorded block adds to the estimates beyond itself; see struct lp_sampled.
 struct lp_weight {
     uint64_t extra_objects; // in 1/256 objects

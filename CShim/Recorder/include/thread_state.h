@@ -9,13 +9,17 @@ struct lp_escape;
 struct lp_thread_block;
 
 struct lp_thread {
+    // While `token` is the process's, this many bytes may be allocated before the recorder has to be
+    // asked again: the rest of the gap to the next sample. 0 in exact mode.
+    uint64_t room;
+    uint64_t token;
+    uint64_t interval_bytes;       // that the gap was drawn for
+    uint64_t random;               // state of the sampling generator, 0: not seeded yet
     struct lp_thread_block *block; // what the recorder remembers of this thread, NULL: nothing yet
-    int64_t bytes_until_sample;    // below 0: the allocation that got it there is recorded
-    uint64_t random;               // state of the sampling generator
-    uint64_t random_owner;    // seed of the source it drew its stream from: a forked child's differs
-    uintptr_t inside_next;    // stack address of the call into the next allocator, 0: none
-    struct lp_escape *escape; // where lp_unwind() continues when the unwinder gives up
-    uint32_t clock_countdown; // recorded allocations until the epoch clock is looked at
+    uintptr_t inside_next;         // stack address of the call into the next allocator, 0: none
+    struct lp_escape *escape;      // where lp_unwind() continues when the unwinder gives up
+    uint32_t clock_countdown;      // recorded allocations until the epoch clock is looked at
+    uint32_t is_finding_next;      // dlsym is under way for the next allocator: it allocates itself
 };
 
 // initial-exec keeps every access free of __tls_get_addr, which may allocate on first use and would
