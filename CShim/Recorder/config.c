@@ -117,6 +117,22 @@ static bool parse_directory(const char *text, struct lp_config *config) {
     return true;
 }
 
+// Percent, with up to four decimals: "3", "0.5".
+static bool parse_percent(const char *text, uint32_t *ppm) {
+    uint64_t whole;
+    text = parse_digits(text, &whole);
+    if (text == NULL || whole > 100) return false;
+    uint32_t value = (uint32_t)whole * 10000;
+    if (*text == '.') {
+        uint32_t unit = 1000;
+        for (text++; *text >= '0' && *text <= '9' && unit > 0; text++, unit /= 10)
+            value += (uint32_t)(*text - '0') * unit;
+    }
+    if (*text != '\0' || value == 0 || value > 1000000) return false;
+    *ppm = value;
+    return true;
+}
+
 static bool parse_depth(const char *text, struct lp_config *config) {
     uint64_t depth;
     const char *end = parse_digits(text, &depth);
@@ -129,6 +145,7 @@ void lp_config_parse(const char *const *environment, struct lp_config *config) {
     memset(config, 0, sizeof *config);
     config->mode = LP_MODE_AUTO;
     config->depth = LP_MAX_DEPTH;
+    config->overhead_ppm = 30000;
     config->interval_bytes = 512 << 10;
     config->max_memory_bytes = 256 << 20;
     config->region_bytes = LP_REGION_BYTES_DEFAULT;
@@ -149,6 +166,9 @@ void lp_config_parse(const char *const *environment, struct lp_config *config) {
             // The upper bound keeps the variance of one sample, at most its square, within 64 bits.
             error = LP_CONFIG_ERROR_INTERVAL;
             understood = parse_bytes_within(value, 1, 1 << 30, &config->interval_bytes);
+        } else if ((value = value_of(entry, "LEAKPROF_OVERHEAD")) != NULL) {
+            error = LP_CONFIG_ERROR_OVERHEAD;
+            understood = parse_percent(value, &config->overhead_ppm);
         } else if ((value = value_of(entry, "LEAKPROF_DEPTH")) != NULL) {
             error = LP_CONFIG_ERROR_DEPTH;
             understood = parse_depth(value, config);

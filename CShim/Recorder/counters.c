@@ -191,3 +191,15 @@ void lp_count_freed(const struct lp_live_block *freed) {
     }
     if (interval != 0) weigh_freed(counter, freed, interval);
 }
+
+void lp_count_reweighed(const struct lp_live_block *block, uint64_t old_interval) {
+    struct lp_counter *counter = &lp_process.counters[block->counter];
+    struct lp_sampled *sampled = sampled_of(NULL, counter);
+    if (sampled == NULL) return;
+    struct lp_weight old = lp_weight_of(block->size, old_interval);
+    struct lp_weight now = lp_weight_of(block->size, lp_process.intervals[block->interval_index]);
+    lp_add_relaxed_u64(&sampled->freed_extra_objects, old.extra_objects - now.extra_objects);
+    lp_add_relaxed_u64(&sampled->freed_extra_bytes, old.extra_bytes - now.extra_bytes);
+    lp_add_relaxed_u64(&sampled->freed_variance_objects, old.variance_objects - now.variance_objects);
+    lp_add_relaxed_u64(&sampled->freed_variance_bytes, old.variance_bytes - now.variance_bytes);
+}

@@ -55,11 +55,13 @@ uint32_t lp_epoch_now(void) {
         return lp_epoch_advance(epoch, LP_EPOCH_REQUEST);
     }
     if (lp_thread.clock_countdown-- == 0) {
-        lp_thread.clock_countdown = ALLOCATIONS_PER_LOOK;
+        // Samples are rare enough to look every time.
+        lp_thread.clock_countdown = header->interval_index == 0 ? ALLOCATIONS_PER_LOOK : 0;
         uint64_t now = lp_monotonic_ns();
         // The line is read on every allocation of every thread: written only when the clock has moved.
         if (lp_load_relaxed_u64(&header->last_active_ns) != now)
             lp_store_relaxed_u64(&header->last_active_ns, now);
+        lp_budget_look(now);
         if (now >= lp_load_relaxed_u64(&header->next_epoch_ns)) {
             return lp_epoch_advance(epoch, LP_EPOCH_CLOCK);
         }

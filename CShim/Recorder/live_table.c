@@ -60,7 +60,7 @@ static size_t level_bytes(unsigned level) {
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block) {
     return (address & 7) == 0 && (address >> LP_ADDRESS_BITS) == 0 &&
            (block->size >> LP_LIVE_SIZE_BITS) == 0 && (block->counter >> LP_LIVE_COUNTER_BITS) == 0 &&
-           block->counter != 0 && (block->interval_index >> LP_LIVE_INTERVAL_BITS) == 0;
+           block->counter != 0 && block->interval_index <= LP_LIVE_MAX_INTERVAL;
 }
 
 // ---- Slots ----
@@ -89,24 +89,43 @@ static inline uint32_t home_of(uint32_t place) {
     return place * 0x9e3779b1U >> 7;
 }
 
-static inline bool take_from(struct bucket *bucket, uint32_t place, struct lp_live_block *block) {
+#define INTERVAL_MARK ((1ULL << LP_LIVE_INTERVAL_BITS) - 1)
+
+static inline uint64_t interval_of(uint64_t word) {
+    return word >> INTERVAL_SHIFT & INTERVAL_MARK;
+}
+
+static inline bool take_from(struct lp_live_table *table, struct bucket *bucket, uint32_t place,
+                             struct lp_live_block *block) {
     for (unsigned i = 0; i < SLOTS; i++) {
-        uint64_t word = lp_load_acquire_u64(&bucket->words[i]);
+        uint64_t word = lp_load_relaxed_u64(&bucket->words[i]);
         if (word >> ADDRESS_SHIFT != place || word == 0) continue;
-        *block = unpack(word, lp_load_relaxed_u32(&bucket->size_lows[i]));
-        lp_store_release_u64(&bucket->words[i], 0);
+        uint32_t size_low = lp_load_relaxed_u32(&bucket->size_lows[i]);
+        // Exchanged, because lp_live_revise() may be about to forget the block: one of the two gets it.
+        word = __atomic_exchange_n(&bucket->words[i], 0, __ATOMIC_ACQ_REL);
+        if (word == 0) return false;
+        *block = unpack(word, size_low);
+        if (interval_of(word) == INTERVAL_MARK)
+            block->interval_index = lp_load_relaxed_u32(&table->revised);
         return true;
     }
     return false;
 }
 
+// What a slot holds while its block is written.
+static inline bool is_unfinished(uint64_t word) {
+    return ((uint32_t)word & ((1U << LP_LIVE_COUNTER_BITS) - 1)) == 0;
+}
+
 static inline bool put_into(struct bucket *bucket, uint64_t word, uint32_t size_low) {
     for (unsigned i = 0; i < SLOTS; i++) {
         uint64_t empty = 0;
+        uint64_t unfinished = word >> ADDRESS_SHIFT << ADDRESS_SHIFT | INTERVAL_MARK << INTERVAL_SHIFT;
         if (lp_load_relaxed_u64(&bucket->words[i]) != 0) continue;
-        if (lp_compare_exchange_u64(&bucket->words[i], &empty, word)) {
+        if (lp_compare_exchange_u64(&bucket->words[i], &empty, unfinished)) {
             // Nobody else looks this address up before our caller hands it out, so the rest may follow.
             lp_store_relaxed_u32(&bucket->size_lows[i], size_low);
+            lp_store_release_u64(&bucket->words[i], word);
             return true;
         }
     }
@@ -155,7 +174,9 @@ static struct bucket *make_level(struct lp_live_table *table, struct lp_live_are
     size_t bytes = level_bytes(level);
     struct bucket *buckets = NULL;
     struct bucket *made = NULL;
-    if (lp_add_relaxed_u64(&table->bytes, bytes) + bytes <= table->max_bytes) made = map(bytes);
+    // A part is kept for areas that come later: without a first level, nothing in them is recorded.
+    uint64_t limit = level == 0 ? table->max_bytes : table->max_bytes / 4 * 3;
+    if (lp_add_relaxed_u64(&table->bytes, bytes) + bytes <= limit) made = map(bytes);
     if (made != NULL && __atomic_compare_exchange_n(&area->levels[level], &buckets, made, false,
                                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         return made;
@@ -219,7 +240,7 @@ bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct
     for (unsigned level = levels; level-- > 0;) {
         struct bucket *buckets = level_at(area, level);
         uint32_t mask = level_mask(level);
-        if (level + 1 == levels) take_from(&buckets[home & mask], place, stale);
+        if (level + 1 == levels) take_from(table, &buckets[home & mask], place, stale);
         if (put_into_level(buckets, mask, home, word, size_low)) return true;
     }
     for (; levels < LEVELS; levels++) {
@@ -243,13 +264,67 @@ bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_li
         struct bucket *buckets = level_at(area, level);
         uint32_t mask = level_mask(level);
         struct bucket *home_bucket = &buckets[home & mask];
-        if (take_from(home_bucket, place, block)) return true;
+        if (take_from(table, home_bucket, place, block)) return true;
         if (lp_load_relaxed_u32(&home_bucket->displaced) == 0) continue;
         for (uint32_t i = 1; i < WINDOW; i++) {
-            if (!take_from(&buckets[(home + i) & mask], place, block)) continue;
+            if (!take_from(table, &buckets[(home + i) & mask], place, block)) continue;
             lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
             return true;
         }
     }
     return false;
+}
+
+// ---- Revising ----
+
+struct revision {
+    uint32_t from;
+    uint64_t base; // the area's first address
+    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument);
+    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept, bool is_settled,
+                   void *argument);
+    void *argument;
+};
+
+// Sets the block in a slot aside, asks, and puts it back or empties the slot. Whoever frees the block
+// meanwhile takes it as it was, and the second exchange finds that out: nobody else writes the mark.
+static void revise_slot(const struct revision *revision, struct bucket *buckets, uint32_t mask,
+                        uint32_t index, unsigned place) {
+    uint64_t *slot = &buckets[index].words[place];
+    uint64_t word = lp_load_acquire_u64(slot);
+    if (word == 0 || is_unfinished(word) || interval_of(word) != revision->from) return;
+    uint64_t marked = word | INTERVAL_MARK << INTERVAL_SHIFT;
+    if (!lp_compare_exchange_u64(slot, &word, marked)) return;
+    uint32_t in_area = (uint32_t)(word >> ADDRESS_SHIFT);
+    uintptr_t address = (uintptr_t)(revision->base + ((uint64_t)in_area << 3));
+    struct lp_live_block block = unpack(word, lp_load_relaxed_u32(&buckets[index].size_lows[place]));
+    bool is_kept = revision->keeps(address, &block, revision->argument);
+    uint64_t after = is_kept ? pack(in_area, &block) : 0;
+    bool is_settled = lp_compare_exchange_u64(slot, &marked, after);
+    uint32_t home = home_of(in_area) & mask;
+    if (!is_kept && is_settled && home != index)
+        lp_add_relaxed_u32(&buckets[home].displaced, UINT32_MAX);
+    revision->settle(address, &block, is_kept, is_settled, revision->argument);
+}
+
+void lp_live_revise(struct lp_live_table *table, uint32_t from,
+                    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument),
+                    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept,
+                                   bool is_settled, void *argument),
+                    void *argument) {
+    struct revision revision = {from, 0, keeps, settle, argument};
+    struct lp_live_area *areas = __atomic_load_n(&table->areas, __ATOMIC_ACQUIRE);
+    lp_store_release_u32(&table->revised, from);
+    for (uint32_t i = 0; areas != NULL && i < AREAS; i++) {
+        uint64_t name = lp_load_acquire_u64(&areas[i].name);
+        unsigned levels = name == 0 ? 0 : count_levels(&areas[i]);
+        revision.base = (name - 1) << AREA_BITS;
+        for (unsigned level = 0; level < levels; level++) {
+            struct bucket *buckets = level_at(&areas[i], level);
+            for (uint32_t j = 0; j <= level_mask(level); j++) {
+                for (unsigned place = 0; place < SLOTS; place++)
+                    revise_slot(&revision, buckets, level_mask(level), j, place);
+            }
+        }
+    }
 }

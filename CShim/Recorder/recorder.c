@@ -125,11 +125,6 @@ static void fill_header(struct lp_header *header, const struct lp_config *config
     header->counters_used = 4;
 }
 
-// Makes every thread ask at its next allocation.
-static void change_token(void) {
-    __atomic_fetch_add(&lp_process.token, 1, __ATOMIC_SEQ_CST);
-}
-
 static uint32_t turn_off(uint32_t reason) {
     if (lp_process.header != NULL) {
         lp_store_relaxed_u32(&lp_process.header->off_reason, reason);
@@ -139,7 +134,7 @@ static uint32_t turn_off(uint32_t reason) {
     lp_status.is_recording = 0;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_OFF);
     lp_filter_use(true);
-    change_token();
+    lp_process_change_token();
     return reason;
 }
 
@@ -203,9 +198,10 @@ static void begin(uint32_t forked_from) {
     lp_record_early(inherited.early_allocations, inherited.early_bytes);
     lp_status.off_reason = LP_OFF_NONE;
     lp_status.is_recording = 1;
+    if (config->mode == LP_MODE_AUTO) lp_budget_begin(config->overhead_ppm);
     lp_filter_use(config->mode == LP_MODE_SAMPLED);
     lp_store_release_u32(&lp_process.state, LP_PROCESS_RECORDING);
-    change_token();
+    lp_process_change_token();
 }
 
 static bool claim_start(void) {
@@ -268,7 +264,7 @@ void lp_recorder_end(void) {
     // A vfork child that calls exit() by mistake runs our destructor in its parent's memory.
     if ((uint32_t)lp_sys_pid() != inherited.identity.pid) return;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_ENDED);
-    change_token();
+    lp_process_change_token();
     struct lp_header *header = lp_process.header;
     lp_store_relaxed_u64(&header->ended_monotonic_ns, lp_monotonic_ns());
     lp_store_release_u32(&header->state, LP_STATE_ENDED);
@@ -312,16 +308,26 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
         lp_count(LP_STAT_REPLACED, 1);
         lp_count_freed(&stale);
     }
+    // The interval changed meanwhile, and who changed it may have looked for this block too early.
+    if (interval_index == 0 && lp_load_relaxed_u32(&lp_process.header->interval_index) != 0)
+        lp_filter_add_exact((uintptr_t)block);
     if (!is_inserted) {
         if (interval_index != 0) lp_filter_remove((uintptr_t)block);
         lp_count(LP_STAT_DROPPED_MEMORY, 1);
         lp_count(LP_STAT_DROPPED_MEMORY_BYTES, size);
+        lp_budget_save_memory();
         return;
     }
     uint64_t bytes = lp_load_relaxed_u64(&lp_process.live.bytes);
     if (bytes != lp_load_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES]))
         lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES], bytes);
     lp_count_allocated(own, &live);
+    if (own != NULL) {
+        uint64_t interval = lp_process.intervals[interval_index];
+        // A sample stands for about an interval's bytes, or for itself.
+        own->work.bytes += size > interval ? size : interval;
+        own->work.blocks += size >= interval ? 1 : interval / (size | 1);
+    }
 }
 
 // Whether this allocation is recorded, and under which interval. What it reads is in force at least
@@ -344,7 +350,9 @@ void lp_record_allocation(void *block, size_t size, const struct lp_caller *call
     uint32_t interval_index;
     if (!is_taken(size, &interval_index)) return;
     struct lp_thread_block *own = lp_block_enter(caller->sp);
+    uint64_t begun = lp_work_begin(own);
     record(own, block, size, lp_call_stack(own, caller), interval_index);
+    lp_work_end(own, begun);
     lp_block_leave(own);
 }
 
@@ -392,17 +400,26 @@ void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
     // dropped.
     struct lp_live_block stale;
     if (withdrawn->interval_index != 0) lp_filter_add((uintptr_t)block);
-    if (lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn, &stale)) return;
+    bool is_inserted = lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn, &stale);
+    if (withdrawn->interval_index == 0) lp_filter_add_exact((uintptr_t)block);
+    if (is_inserted) return;
     lp_count(LP_STAT_DROPPED_MEMORY, 1);
     lp_count(LP_STAT_DROPPED_MEMORY_BYTES, withdrawn->size);
     lp_count_freed(withdrawn);
 }
 
 void lp_record_free(void *block) {
+    // In a child that has not begun, nothing may be touched that was its parent's.
+    if (!is_counting_frees()) return;
     struct lp_live_block freed;
-    if (lp_withdraw(block, &freed)) {
-        lp_count_freed(&freed);
-    } else if (is_counting_frees() && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0) {
+    // Entered or not: at worst, a signal handler's operation is not counted.
+    struct lp_thread_block *own = lp_thread.block;
+    if (own != NULL && own->number == LP_NO_NUMBER) own = NULL;
+    uint64_t begun = lp_work_begin(own);
+    bool is_recorded = lp_withdraw(block, &freed);
+    if (is_recorded) lp_count_freed(&freed);
+    lp_work_end(own, begun);
+    if (!is_recorded && own != NULL) own->work.fruitless++;
+    if (!is_recorded && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0)
         lp_count(LP_STAT_UNKNOWN_FREES, 1);
-    }
 }

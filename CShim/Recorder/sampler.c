@@ -49,10 +49,16 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-static uint64_t draw_gap(struct lp_thread *thread, uint64_t interval_bytes) {
+double lp_sampler_uniform(struct lp_random_source *source) {
+    uint64_t *random = &lp_thread.random;
+    // The first thread's numbers depend on the seed alone.
+    if (*random == 0) *random = source->seed + (lp_add_relaxed_u64(&source->streams, 1) << 32);
     // 53 random bits make a number in (0, 1].
-    double u = (double)((next_random(&thread->random) >> 11) + 1) * 0x1p-53;
-    return (uint64_t)(lp_negative_log(u) * (double)interval_bytes);
+    return (double)((next_random(random) >> 11) + 1) * 0x1p-53;
+}
+
+static uint64_t draw_gap(struct lp_random_source *source, uint64_t interval_bytes) {
+    return (uint64_t)(lp_negative_log(lp_sampler_uniform(source)) * (double)interval_bytes);
 }
 
 bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source) {
@@ -61,11 +67,7 @@ bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_s
         // What is left of a gap says nothing of the next byte, so it may be thrown away.
         thread->interval_bytes = interval_bytes;
         thread->room = 0;
-        if (interval_bytes != 0 && thread->random == 0) {
-            // The first thread's numbers depend on the seed alone.
-            thread->random = source->seed + (lp_add_relaxed_u64(&source->streams, 1) << 32);
-        }
-        if (interval_bytes != 0) thread->room = draw_gap(thread, interval_bytes);
+        if (interval_bytes != 0) thread->room = draw_gap(source, interval_bytes);
     }
     if (interval_bytes == 0) return true;
     uint64_t length = size == 0 ? 1 : size;
@@ -74,7 +76,7 @@ bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_s
         return false;
     }
     // The next gap starts at the next block: what is left of an exponential gap is exponential again.
-    thread->room = draw_gap(thread, interval_bytes);
+    thread->room = draw_gap(source, interval_bytes);
     return true;
 }
 

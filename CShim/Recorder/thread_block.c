@@ -97,3 +97,19 @@ struct lp_thread_block *lp_block_claim(void) {
 bool lp_block_is_abandoned(const struct lp_thread_block *block, uintptr_t frame) {
     return frame > block->busy && block->busy >= block->readable_low && frame < block->readable_high;
 }
+
+struct lp_work lp_blocks_work(void) {
+    struct lp_work total = {0};
+    uint32_t used = blocks_used();
+    for (uint32_t index = 0; index < used; index++) {
+        const struct lp_thread_block *block = block_at(index);
+        if (block == NULL) continue;
+        total.operations += lp_load_relaxed_u64(&block->work.operations);
+        total.fruitless += lp_load_relaxed_u64(&block->work.fruitless);
+        total.bytes += lp_load_relaxed_u64(&block->work.bytes);
+        total.blocks += lp_load_relaxed_u64(&block->work.blocks);
+        total.timed += lp_load_relaxed_u64(&block->work.timed);
+        total.timed_ticks += lp_load_relaxed_u64(&block->work.timed_ticks);
+    }
+    return total;
+}

@@ -51,6 +51,7 @@ enum RegionWords {
         (LP_STAT_MODULES_LOST, "modules_lost"),
         (LP_STAT_EPOCHS_LOST, "epochs_lost"),
         (LP_STAT_EPOCHS_MERGED, "epochs_merged"),
+        (LP_STAT_THINNED, "thinned_blocks"),
         (LP_STAT_COPIES_WRITTEN, "copies_written"),
         (LP_STAT_COPIES_FAILED, "copies_failed"),
         (LP_STAT_CONFIG_ERRORS, "configuration_errors"),
@@ -69,6 +70,7 @@ enum RegionWords {
             (LP_CONFIG_ERROR_DIR, "LEAKPROF_DIR"),
             (LP_CONFIG_ERROR_SEED, "LEAKPROF_SEED"),
             (LP_CONFIG_ERROR_KEEP, "LEAKPROF_KEEP"),
+            (LP_CONFIG_ERROR_OVERHEAD, "LEAKPROF_OVERHEAD"),
         ]
         return variables.filter { bits & UInt64($0.0) != 0 }.map(\.1)
     }
@@ -91,7 +93,8 @@ struct RegionInspection {
             ("forked from", "\(raw.forked_from)"),
             ("mode", RegionWords.mode(raw.mode)),
             ("depth", "\(raw.max_depth)"),
-            ("interval", "\(raw.interval_bytes)"),
+            ("interval", intervalInForce),
+            ("recording cost", share(raw.recording_ppm)),
             ("max memory", "\(raw.max_memory_bytes)"),
             ("state", stateName),
             ("epoch", "\(raw.epoch) of \(header.epochs.capacity)"),
@@ -120,6 +123,18 @@ struct RegionInspection {
 
     private func use(_ count: UInt32, _ table: RegionHeader.Table) -> String {
         "\(tables.header.used(count, of: table)) of \(table.capacity)"
+    }
+
+    private var intervalInForce: String {
+        let index = Int(tables.header.raw.interval_index)
+        let interval = tables.intervals.indices.contains(index) ? tables.intervals[index] : 0
+        return interval == 0 ? "0 (every block)" : "\(interval)"
+    }
+
+    /// Of the process's CPU time, as auto mode measured it; it does not in other modes.
+    private func share(_ ppm: UInt32) -> String {
+        guard tables.header.raw.mode == UInt32(LP_MODE_AUTO) else { return "not measured" }
+        return "\(ppm / 10000).\(ppm % 10000 / 1000) % of CPU time"
     }
 
     private var stateName: String {

@@ -31,18 +31,13 @@ import Testing
             statistics.keys.filter { $0.hasPrefix("dropped") || $0.hasPrefix("replaced") }.isEmpty)
     }
 
-    /// 64 KiB over 1 GiB: each of ten sites within three of the standard errors the snapshot states.
-    @Test(.timeLimit(.minutes(1))) func `sampled sums are within three standard errors`()
-        async throws
-    {
+    /// What the sample says it has live at each of its ten sites, and a snapshot.
+    private func sampledSites(_ variables: [String: String]) async throws -> (
+        snapshot: Snapshot, truths: [String: (objects: Double, bytes: Double)]
+    ) {
         let sample = try await SampleProgram.build("sampled-sites.c")
-        let recording = try Recording([
-            "LEAKPROF_MODE": "sampled", "LEAKPROF_INTERVAL": "64KiB", "LEAKPROF_SEED": "7",
-        ])
-
-        let ((snapshot, truths), status) = try await recording.with(
-            sample.path, ["\(1 << 30)"]
-        ) { program in
+        let recording = try Recording(variables)
+        let (result, status) = try await recording.with(sample.path, ["\(1 << 30)"]) { program in
             var truths: [String: (objects: Double, bytes: Double)] = [:]
             while true {
                 let fields = try await program.line().split(separator: " ")
@@ -51,11 +46,19 @@ import Testing
             }
             let snapshot = try await recording.snapshot(of: program)
             try await program.send("\n")
-            return (snapshot, truths)
+            return (snapshot: snapshot, truths: truths)
         }
-
         #expect(status == 0)
-        #expect(truths.count == 10)
+        #expect(result.truths.count == 10)
+        let isSampled = result.snapshot.isSampled
+        #expect(isSampled)
+        return result
+    }
+
+    /// Each of ten sites within three of the standard errors the snapshot states.
+    private func expectWithinThreeErrors(
+        _ snapshot: Snapshot, _ truths: [String: (objects: Double, bytes: Double)]
+    ) {
         for (site, truth) in truths {
             let samples = snapshot.samples.filter { snapshot.functions(of: $0).contains(site) }
             let counts = samples.reduce(into: AllocationCounts.zero) { $0 += $1.counts }
@@ -65,8 +68,77 @@ import Testing
             #expect(abs(Double(counts.inuseSpace) - truth.bytes) <= 3 * bytesError, "\(site)")
             #expect(abs(Double(counts.inuseObjects) - truth.objects) <= 3 * objectsError, "\(site)")
         }
-        #expect(snapshot.isSampled)
+    }
+
+    /// 64 KiB over 1 GiB.
+    @Test(.timeLimit(.minutes(1))) func `sampled sums are within three standard errors`()
+        async throws
+    {
+        let (snapshot, truths) = try await sampledSites([
+            "LEAKPROF_MODE": "sampled", "LEAKPROF_INTERVAL": "64KiB", "LEAKPROF_SEED": "7",
+        ])
+
+        expectWithinThreeErrors(snapshot, truths)
         #expect(snapshot.facts.period == 65536)
+    }
+
+    /// Where the live table may not grow, exact becomes sampled, several times over.
+    @Test(.timeLimit(.minutes(1)), arguments: [1, 2, 3])
+    func `what was thinned out to save memory is estimated without bias`(seed: Int) async throws {
+        let (snapshot, truths) = try await sampledSites([
+            "LEAKPROF_MODE": "exact", "LEAKPROF_MAX_MEMORY": "1MiB", "LEAKPROF_SEED": "\(seed)",
+        ])
+
+        expectWithinThreeErrors(snapshot, truths)
+        let recording = try #require(snapshot.facts.recording)
+        #expect(recording.liveTableBytes <= 1 << 20)
+        #expect(recording.statistics["thinned_blocks", default: 0] > 1000)
+        // One block was dropped, and said, each time the table was full.
+        #expect(recording.statistics["dropped_no_memory", default: 0] <= 10)
+    }
+
+    /// Asks again and again, until the test's time is up, whether auto mode samples and costs little.
+    @Test(.timeLimit(.minutes(1))) func `auto settles below its budget, and stays exact at rest`()
+        async throws
+    {
+        let sample = try await SampleProgram.build("churn.c")
+        let recording = try Recording(["LEAKPROF_MODE": "auto"])
+        func facts(of program: RunningProgram) async throws -> [String: String] {
+            let lines = try await Programs.succeed(
+                BuiltProducts.leakprof, ["inspect", "\(program.pid)"],
+                environment: ["LEAKPROF_DIR": recording.directory.path])
+            return lines.split(separator: "\n").reduce(into: [:]) { facts, line in
+                for name in ["interval", "recording cost"] where line.hasPrefix(name + "  ") {
+                    facts[name] = line.dropFirst(name.count).drop { $0 == " " }.description
+                }
+            }
+        }
+
+        let (interval, busy) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            while true {
+                let facts = try await facts(of: program)
+                let interval = facts["interval"].flatMap { Int($0) }
+                let cost = facts["recording cost"]?.split(separator: " ").first.flatMap {
+                    Double($0)
+                }
+                if let interval, let cost, interval > 0, cost <= 3 {
+                    try await program.send("\n")
+                    return interval
+                }
+            }
+        }
+        #expect(interval >= 4096)
+        #expect(busy == 0)
+
+        let (atRest, status) = try await recording.with(sample.path, ["rest"]) { program in
+            try await program.line(startingWith: "ready")
+            let facts = try await facts(of: program)
+            try await program.send("\n")
+            return facts["interval"]
+        }
+        #expect(atRest == "0 (every block)")
+        #expect(status == 0)
     }
 
     @Test(.timeLimit(.minutes(1))) func `what was live when the process was killed can be read`()

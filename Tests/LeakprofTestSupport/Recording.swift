@@ -17,6 +17,8 @@ package struct Recording: Sendable {
         let own: [String: String?] = [
             "LD_PRELOAD": ([BuiltProducts.shim] + others).joined(separator: ":"),
             "LEAKPROF_DIR": directory.path,
+            // Not auto: most tests count blocks, and what auto does depends on the machine's load.
+            "LEAKPROF_MODE": "exact",
         ]
         return own.merging(variables) { $1 }
     }

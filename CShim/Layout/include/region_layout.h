@@ -99,7 +99,8 @@
 #define LP_STAT_LIVE_TABLE_BYTES 17 // memory of the live table; not a count
 #define LP_STAT_EARLY_BYTES 18      // bytes of the early arena in use; not a count
 #define LP_STAT_EPOCHS_MERGED 19 // allocations counted in an older epoch, to leave counters for stacks
-#define LP_STAT_COUNT 20
+#define LP_STAT_THINNED 20       // blocks forgotten when sampling began or its interval rose
+#define LP_STAT_COUNT 21
 
 // Bits of LP_STAT_CONFIG_ERRORS: the variable was not understood and its default is in force.
 #define LP_CONFIG_ERROR_MODE 1
@@ -112,9 +113,10 @@
 #define LP_CONFIG_ERROR_DIR 128
 #define LP_CONFIG_ERROR_SEED 256
 #define LP_CONFIG_ERROR_KEEP 512
+#define LP_CONFIG_ERROR_OVERHEAD 1024
 
 // Sampling intervals in force during the run, in bytes; entry 0 is 0 and means exact.
-#define LP_INTERVALS 64
+#define LP_INTERVALS 62
 
 // Written once at creation unless marked. Times are in nanoseconds.
 struct lp_header {
@@ -159,7 +161,8 @@ struct lp_header {
     uint32_t epoch;          // atomic, never decreases; the birth epoch of new blocks, from 1
     uint32_t epoch_request;  // atomic; the analyzer's only field: the epoch it wants started
     uint32_t interval_index; // atomic; the sampling interval in force
-    uint32_t reserved1;
+    uint32_t
+        recording_ppm; // atomic; auto mode: what recording cost lately, in millionths of the CPU time
     uint64_t ended_monotonic_ns; // 0 until LP_STATE_ENDED
     uint64_t next_epoch_ns;      // atomic; monotonic time at which the clock starts the next epoch
     uint64_t last_active_ns;     // atomic; monotonic time of a recent allocation

@@ -8,9 +8,10 @@
 #define LP_DIRECTORY_BYTES 512
 
 struct lp_config {
-    uint32_t mode;             // LP_MODE_*
-    uint32_t depth;            // frames kept per stack trace, 1 to LP_MAX_DEPTH
-    uint64_t interval_bytes;   // mean sampling interval of sampled mode
+    uint32_t mode;           // LP_MODE_*
+    uint32_t depth;          // frames kept per stack trace, 1 to LP_MAX_DEPTH
+    uint64_t interval_bytes; // mean sampling interval of sampled mode
+    uint32_t overhead_ppm; // auto mode: the part of the CPU time that recording may cost, in millionths
     uint64_t max_memory_bytes; // of the live table
     uint64_t region_bytes;
     uint64_t seed;  // of the sampling random numbers; 0: from AT_RANDOM

@@ -28,4 +28,9 @@ static inline uint32_t lp_counter_for(struct lp_thread_block *block, uint32_t st
 void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated);
 void lp_count_freed(const struct lp_live_block *freed);
 
+// Makes a live block, counted under `old_interval`, stand for as much as its interval says now. What
+// was allocated stays as it is: the difference goes to what was freed, which may be negative for a
+// while.
+void lp_count_reweighed(const struct lp_live_block *block, uint64_t old_interval);
+
 #endif

@@ -23,6 +23,7 @@ struct lp_live_table {
     uint64_t bytes;             // of all levels; atomic
     uint64_t max_bytes;         // LEAKPROF_MAX_MEMORY
     struct lp_live_area *areas; // NULL: not made yet; atomic
+    uint32_t revised;           // the interval of the blocks that are being revised; atomic
 };
 
 // A recorded block that has not been freed.
@@ -36,6 +37,8 @@ struct lp_live_block {
 #define LP_LIVE_SIZE_BITS 43
 #define LP_LIVE_COUNTER_BITS 24
 #define LP_LIVE_INTERVAL_BITS 6
+// The last interval is not one: it marks blocks that are being written or revised.
+#define LP_LIVE_MAX_INTERVAL 62
 
 // Whether `address` and `block` fit a slot: addresses of 48 bits, 8-byte aligned, counters from 1.
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block);
@@ -47,6 +50,15 @@ bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *blo
 // the newest level: then the old entry goes to `*stale`, whose counter is otherwise set to 0.
 bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block,
                     struct lp_live_block *stale);
+
+// Asks `keeps` about every block that was recorded under the interval `from`; it may change the block's
+// interval. Then tells `settle` whether the answer took effect: it does not when the block was freed
+// meanwhile. Blocks that come while this runs may be left out. By one thread at a time.
+void lp_live_revise(struct lp_live_table *table, uint32_t from,
+                    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument),
+                    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept,
+                                   bool is_settled, void *argument),
+                    void *argument);
 
 // Removes the block at `address` into `*block`; false when it is not in the table. Any thread.
 bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block);

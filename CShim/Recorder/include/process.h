@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "live_table.h"
 #include "region_layout.h"
 #include "sampler.h"
@@ -55,6 +56,7 @@ struct lp_process {
     struct lp_random_source random;
 
     struct lp_live_table live;
+    struct lp_budget budget;
 
     // rule_cache.c
     uint32_t rules_generation; // atomic
@@ -78,6 +80,11 @@ extern union lp_process_pages lp_process_pages;
 
 static inline uint32_t lp_process_state(void) {
     return lp_load_acquire_u32(&lp_process.state);
+}
+
+// Makes every thread ask at its next allocation what is to be done.
+static inline void lp_process_change_token(void) {
+    __atomic_fetch_add(&lp_process.token, 1, __ATOMIC_SEQ_CST);
 }
 
 // Counts `amount` events in the region's statistics; a no-op when there is no region.

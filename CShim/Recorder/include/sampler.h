@@ -17,6 +17,9 @@ struct lp_random_source {
 // this thread's state, which takes a stream of its own from `source` when it meets it first.
 bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_source *source);
 
+// A random number in (0, 1] from this thread's generator.
+double lp_sampler_uniform(struct lp_random_source *source);
+
 // Lets this thread allocate without asking, until the process's token changes.
 void lp_sampler_rest(void);
 

@@ -43,6 +43,16 @@ struct lp_counter_place {
     uint32_t counter;
 };
 
+// What a thread has done for the recording; auto mode adds it up over all threads.
+struct lp_work {
+    uint64_t operations;  // allocations and frees that were recorded, and frees that were looked for
+    uint64_t fruitless;   // of these, frees of blocks that were not recorded
+    uint64_t bytes;       // that were allocated, sampled ones by their weight
+    uint64_t blocks;      // likewise
+    uint64_t timed;       // operations of which the time was taken
+    uint64_t timed_ticks; // of the time stamp counter
+};
+
 // The number of a thread without a block, which owns nothing.
 #define LP_NO_NUMBER 0xffff
 
@@ -50,6 +60,7 @@ struct lp_thread_block {
     uintptr_t busy;  // stack address of the hook at work in the block, 0: none
     uint16_t number; // from 1
 
+    struct lp_work work;
     uint32_t counters_next; // records taken for this thread alone and not used yet
     uint32_t counters_end;
     struct lp_counter_place counters[LP_COUNTER_PLACES];
@@ -68,6 +79,9 @@ struct lp_thread_block {
 // Takes a block for this thread: a new one or one whose thread has ended. Never NULL; where there is
 // none to be had, a block that is always busy.
 struct lp_thread_block *lp_block_claim(void);
+
+// The work of all threads so far.
+struct lp_work lp_blocks_work(void);
 
 // Whether the mark in the busy `block` was left by a hook that a longjmp ended: `frame`, the stack
 // address of the hook that asks, lies on the same stack but further out.
