@@ -11,7 +11,7 @@ C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint format install dist man clean
+.PHONY: help demo build test bench lint format install dist man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ test: ## install what is missing and run every test
 	script/bootstrap build test
 	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build
+
+bench: ## measure what recording costs, beside other heap profilers (see docs/performance.md)
+	script/bootstrap build bench
+	swift build $(RELEASE) --product leakshim
+	Benchmarks/bench.py $(BENCH)
 
 lint: ## check formats and what compilers and linters find in the C and shell code
 	script/bootstrap build lint

@@ -6,8 +6,16 @@ struct RecordingOptions: ParsableArguments {
         case auto, exact, sampled
     }
 
-    @Option(help: "auto, exact, or sampled. This version's auto is exact.")
+    @Option(
+        help: "auto (exact while that costs little, else sampled), exact, or sampled. Default auto."
+    )
     var mode: Mode?
+
+    @Option(
+        help: ArgumentHelp(
+            "What recording may cost of the program's CPU time in auto mode. Default 3.",
+            valueName: "percent"))
+    var overhead: String?
 
     @Option(
         help: ArgumentHelp(
@@ -42,6 +50,9 @@ struct RecordingOptions: ParsableArguments {
         if let interval, !Self.isSize(interval) {
             throw ValidationError("--interval \(interval) is not a size such as 64KiB")
         }
+        if let overhead, !((Double(overhead) ?? 0) > 0 && (Double(overhead) ?? 0) <= 100) {
+            throw ValidationError("--overhead \(overhead) is not a percentage such as 3 or 0.5")
+        }
         if let maxMemory, !Self.isSize(maxMemory) {
             throw ValidationError("--max-memory \(maxMemory) is not a size such as 256MiB")
         }
@@ -65,6 +76,7 @@ struct RecordingOptions: ParsableArguments {
     var environment: [String: String] {
         var variables: [String: String] = [:]
         variables["LEAKPROF_MODE"] = mode?.rawValue
+        variables["LEAKPROF_OVERHEAD"] = overhead
         variables["LEAKPROF_INTERVAL"] = interval
         variables["LEAKPROF_DEPTH"] = depth.map(String.init)
         variables["LEAKPROF_MAX_MEMORY"] = maxMemory

@@ -54,7 +54,8 @@ struct RunCommand: ParsableCommand {
 
     private func announce(_ child: ChildProcess) {
         let mode = recording.mode?.rawValue ?? Console.environment("LEAKPROF_MODE") ?? "auto"
-        let how = mode == "auto" ? "auto: exact" : mode
+        let budget = recording.overhead ?? Console.environment("LEAKPROF_OVERHEAD") ?? "3"
+        let how = mode == "auto" ? "auto: exact while under \(budget) % CPU" : mode
         Console.say(
             "leakprof: recording pid \(child.pid) (\(how))   "
                 + "snapshot it with: leakprof snapshot \(child.pid)")

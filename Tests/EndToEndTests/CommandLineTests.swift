@@ -37,6 +37,7 @@ import Testing
         (["top", "x", "--group-by", "planet"], "planet"),
         (["top", "x", "--limit", "-1"], "limit"),
         (["run", "--interval", "soon", "--", "true"], "--interval soon is not a size"),
+        (["run", "--overhead", "much", "--", "true"], "--overhead much is not a percentage"),
         (["run", "--dir", "here", "--", "true"], "--dir here is not an absolute path"),
         (["run", "--depth", "500", "--", "true"], "not between 1 and 128"),
         (["run"], "Missing expected argument '-- <command> ...'"),

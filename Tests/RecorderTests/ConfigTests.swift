@@ -18,6 +18,7 @@ private func parse(_ variables: [String]) -> lp_config {
         let config = parse(["HOME=/", "LEAKPROFX=1"])
 
         #expect(config.mode == UInt32(LP_MODE_AUTO))
+        #expect(config.overhead_ppm == 30000)
         #expect(config.depth == 128)
         #expect(config.interval_bytes == 512 << 10)
         #expect(config.max_memory_bytes == 256 << 20)
@@ -36,12 +37,22 @@ private func parse(_ variables: [String]) -> lp_config {
         #expect(parse(["LEAKPROF_INTERVAL=\(text)"]).interval_bytes == bytes)
     }
 
+    @Test(arguments: [("3", UInt32(30000)), ("0.5", 5000), ("0.0001", 1), ("100", 1_000_000)])
+    func `percentages are read in millionths`(text: String, ppm: UInt32) {
+        let config = parse(["LEAKPROF_OVERHEAD=\(text)"])
+        #expect(config.overhead_ppm == ppm)
+        #expect(config.errors == 0)
+    }
+
     @Test(arguments: [
         ("LEAKPROF_INTERVAL=", LP_CONFIG_ERROR_INTERVAL),
         ("LEAKPROF_INTERVAL=12 apples", LP_CONFIG_ERROR_INTERVAL),
         ("LEAKPROF_INTERVAL=99999999999999999999", LP_CONFIG_ERROR_INTERVAL),
         ("LEAKPROF_INTERVAL=2GiB", LP_CONFIG_ERROR_INTERVAL),
         ("LEAKPROF_MODE=quick", LP_CONFIG_ERROR_MODE),
+        ("LEAKPROF_OVERHEAD=0", LP_CONFIG_ERROR_OVERHEAD),
+        ("LEAKPROF_OVERHEAD=101", LP_CONFIG_ERROR_OVERHEAD),
+        ("LEAKPROF_OVERHEAD=3%", LP_CONFIG_ERROR_OVERHEAD),
         ("LEAKPROF_DEPTH=129", LP_CONFIG_ERROR_DEPTH),
         ("LEAKPROF_DEPTH=0", LP_CONFIG_ERROR_DEPTH),
         ("LEAKPROF_REGION_SIZE=4K", LP_CONFIG_ERROR_REGION_SIZE),
