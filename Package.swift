@@ -30,6 +30,7 @@ let shimSettings: [CSetting] = [
 let shimLinkerSettings: [LinkerSetting] = [
     .unsafeFlags([
         "-enable-experimental-feature", "Embedded", "-nostartfiles",
+        "-Xlinker", "-soname=libleakshim.so",
         "-Xlinker", "-l:libgcc_eh.a",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/CShim/Interpose/exports.map",
         "-Xlinker", "-z", "-Xlinker", "now",

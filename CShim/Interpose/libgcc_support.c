@@ -1,20 +1,56 @@
 // What the statically linked libgcc unwinder calls, defined here so that its references end inside the
 // shim. None of it is exported: the target's own abort() is untouched.
-#include "modules.h"
+#include <dlfcn.h>
+#include <stddef.h>
+
+#include "loader.h"
 #include "stack_walk.h"
 
-int _dl_find_object(void *address, void *result);
 _Noreturn void abort(void);
 
 // libgcc expects glibc 2.35's function; asking through a pointer lets the shim load where it is
 // missing. An address outside of all modules has no unwind information. libgcc would go on to read the
 // bytes there to see whether they are a signal trampoline, and a wrong address may not be readable.
-int _dl_find_object(void *address, void *result) {
-    if (lp_find_object(address, result) == 0) return 0;
-    lp_unwind_give_up((uintptr_t)address);
+int _dl_find_object(void *address, struct dl_find_object *result) {
+    struct lp_loaded loaded;
+    if (!lp_loader_find((uintptr_t)address, &loaded) || loaded.unwind_header == NULL)
+        lp_unwind_give_up((uintptr_t)address);
+    *result = (struct dl_find_object){
+        .dlfo_map_start = (void *)loaded.start,
+        .dlfo_map_end = (void *)loaded.end,
+        .dlfo_eh_frame = (void *)loaded.unwind_header,
+    };
+    return 0;
 }
 
 // libgcc calls it for unwind information that makes no sense.
 void abort(void) {
     lp_unwind_give_up(0);
+}
+
+// libgcc would lock its list of unwind information registered by hand. Nothing registers any with this
+// copy of it, so these are never called; but references to glibc's, in the version that the shim was
+// linked with, would keep it from loading where glibc is older.
+int __pthread_key_create(unsigned *key, void (*destroy)(void *));
+int pthread_once(int *control, void (*function)(void));
+int pthread_mutex_lock(void *mutex);
+int pthread_mutex_unlock(void *mutex);
+
+int __pthread_key_create(unsigned *key, void (*destroy)(void *)) {
+    (void)key;
+    (void)destroy;
+    return 0;
+}
+int pthread_once(int *control, void (*function)(void)) {
+    (void)control;
+    function();
+    return 0;
+}
+int pthread_mutex_lock(void *mutex) {
+    (void)mutex;
+    return 0;
+}
+int pthread_mutex_unlock(void *mutex) {
+    (void)mutex;
+    return 0;
 }

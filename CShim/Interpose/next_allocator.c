@@ -3,9 +3,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "loader.h"
+#include "symbol_search.h"
 #include "thread_state.h"
 
 struct lp_next_allocator lp_next;
+
+static void *find_next(const char *name) {
+    void *found = lp_loader_symbol(RTLD_NEXT, name);
+    return found != NULL ? found : lp_search_symbol(name);
+}
 
 bool lp_find_next_allocator(void) {
     // volatile: gcc takes the declaration of dlsym to promise that it does not call back into this
@@ -17,7 +24,7 @@ bool lp_find_next_allocator(void) {
     // Two threads may do this at once; they find the same.
 // Types can't be put in parentheses.
 // NOLINTNEXTLINE(bugprone-macro-parentheses)
-#define LP_HOOK(name, result, parameters) lp_next.name = (result(*) parameters)dlsym(RTLD_NEXT, #name);
+#define LP_HOOK(name, result, parameters) lp_next.name = (result(*) parameters)find_next(#name);
     LP_HOOKS(LP_HOOK)
 #undef LP_HOOK
     errno = saved;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "loader.h"
 #include "rule_cache.h"
 
 typedef int dlclose_function(void *handle);
@@ -15,7 +16,7 @@ static dlclose_function *find_next(void) {
     static dlclose_function *next; // atomic; whoever looks it up finds the same
     dlclose_function *found = __atomic_load_n(&next, __ATOMIC_RELAXED);
     if (found == NULL) {
-        found = (dlclose_function *)dlsym(RTLD_NEXT, "dlclose");
+        found = (dlclose_function *)lp_loader_symbol(RTLD_NEXT, "dlclose");
         __atomic_store_n(&next, found, __ATOMIC_RELAXED);
     }
     return found;

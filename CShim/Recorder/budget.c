@@ -85,7 +85,7 @@ static uint32_t ppm_of(uint64_t operations, uint64_t cost_ps, uint64_t cpu_ns) {
 static void rise(struct lp_budget *budget, uint64_t now, uint64_t bytes, uint64_t cost_ps,
                  uint64_t cpu_ns) {
     uint64_t sample_ps = cost_ps * 4 > LEAST_SAMPLE_PS ? cost_ps * 4 : LEAST_SAMPLE_PS;
-    uint64_t room_ps = scale(cpu_ns, budget->limit_ppm, AIM_PART * 1000);
+    uint64_t room_ps = scale(cpu_ns, budget->limit_ppm, AIM_PART * 1000ULL);
     uint64_t interval = round_interval(scale(bytes, sample_ps, room_ps));
     if (interval <= now) interval = now * 2 < GREATEST_INTERVAL ? now * 2 : GREATEST_INTERVAL;
     lp_interval_change(interval);

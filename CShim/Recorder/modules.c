@@ -1,6 +1,5 @@
 #include "modules.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <stddef.h>
@@ -13,22 +12,6 @@
 #define PAGE 4096U
 #define MAX_PATH 4095U
 #define MAX_BUILD_ID 64U
-
-typedef int find_object_function(void *address, struct dl_find_object *result);
-static find_object_function *find_object;
-
-bool lp_modules_find_loader(void) {
-    // Once, in the constructor: in a forked child, another thread of the parent may have held the
-    // loader's lock.
-    if (find_object != NULL) return true;
-    // Looked up by name: a reference would make the shim refuse to load where the symbol is missing.
-    find_object = (find_object_function *)dlsym(RTLD_DEFAULT, "_dl_find_object");
-    return find_object != NULL;
-}
-
-int lp_find_object(void *address, void *result) {
-    return find_object == NULL ? -1 : find_object(address, result);
-}
 
 uint32_t lp_add_string(const void *bytes, uint32_t length) {
     uint32_t *used = &lp_process.header->strings_used;
@@ -86,18 +69,17 @@ static uint64_t module_signature(uintptr_t start, uint32_t build_id_memory_off) 
 }
 
 // Takes a module record and fills it; 0 when the table is full.
-static uint32_t add_module(const struct dl_find_object *object, const char *path,
-                           uint32_t path_length) {
+static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uint32_t path_length) {
     uint32_t *used = &lp_process.header->modules_used;
     if (lp_load_relaxed_u32(used) >= lp_process.modules_capacity) return 0;
     uint32_t index = lp_add_relaxed_u32(used, 1);
     if (index >= lp_process.modules_capacity) return 0;
 
     struct lp_module *module = &lp_process.modules[index];
-    uintptr_t start = (uintptr_t)object->dlfo_map_start;
+    uintptr_t start = loaded->start;
     module->start = start;
-    module->end = (uintptr_t)object->dlfo_map_end;
-    module->load_bias = object->dlfo_link_map->l_addr;
+    module->end = loaded->end;
+    module->load_bias = loaded->load_bias;
     module->first_seen_ns = lp_monotonic_ns();
     uint32_t build_id_length = 0;
     module->build_id_memory_off = find_build_id(start, module->load_bias, &build_id_length);
@@ -116,23 +98,22 @@ static uint32_t add_module(const struct dl_find_object *object, const char *path
 }
 
 // Whether the record describes what is mapped at `object` now. Reads the module's first page, which is
-// there: `object` is loaded, and begins where the recorded module began.
-static bool is_same_module(const struct lp_module *module, const struct dl_find_object *object) {
-    return module->end == (uintptr_t)object->dlfo_map_end &&
-           module->load_bias == object->dlfo_link_map->l_addr &&
+// there: it is loaded, and begins where the recorded module began.
+static bool is_same_module(const struct lp_module *module, const struct lp_loaded *loaded) {
+    return module->end == loaded->end && module->load_bias == loaded->load_bias &&
            module->signature == module_signature((uintptr_t)module->start, module->build_id_memory_off);
 }
 
-static uint32_t index_of(const struct dl_find_object *object, const char *path, uint32_t path_length) {
-    uintptr_t start = (uintptr_t)object->dlfo_map_start;
+static uint32_t index_of(const struct lp_loaded *loaded, const char *path, uint32_t path_length) {
+    uintptr_t start = loaded->start;
     uint32_t place = (uint32_t)(start / PAGE * 0x9e3779b97f4a7c15ULL >> 32);
     for (uint32_t probe = 0; probe < LP_MODULE_SLOTS; probe++) {
         uint32_t *slot = &lp_process.module_slots[(place + probe) % LP_MODULE_SLOTS];
         uint32_t index = lp_load_acquire_u32(slot);
         struct lp_module *module = &lp_process.modules[index];
         if (index != 0 && module->start != start) continue;
-        if (index != 0 && is_same_module(module, object)) return index;
-        uint32_t added = add_module(object, path, path_length);
+        if (index != 0 && is_same_module(module, loaded)) return index;
+        uint32_t added = add_module(loaded, path, path_length);
         if (added == 0) {
             lp_count(LP_STAT_MODULES_LOST, 1);
             return 0;
@@ -149,23 +130,22 @@ static uint32_t index_of(const struct dl_find_object *object, const char *path, 
     return 0;
 }
 
-uint32_t lp_module_find(uintptr_t address, struct lp_module_span *span) {
-    struct dl_find_object object;
-    *span = (struct lp_module_span){0, 0, NULL};
-    if (lp_find_object((void *)address, &object) != 0) return 0;
-    span->start = (uintptr_t)object.dlfo_map_start;
-    span->end = (uintptr_t)object.dlfo_map_end;
-    span->unwind_header = object.dlfo_eh_frame;
-    const char *path = object.dlfo_link_map->l_name;
-    return index_of(&object, path, (uint32_t)strnlen(path, MAX_PATH));
+uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded) {
+    *loaded = (struct lp_loaded){0, 0, 0, NULL, NULL};
+    if (!lp_loader_find(address, loaded)) {
+        loaded->end = 0;
+        loaded->unwind_header = NULL;
+        return 0;
+    }
+    return index_of(loaded, loaded->path, (uint32_t)strnlen(loaded->path, MAX_PATH));
 }
 
 uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range) {
     if (address >= range->start && address < range->end) return range->index;
-    struct lp_module_span span;
-    uint32_t index = lp_module_find(address, &span);
-    if (span.end == 0) return 0;
-    *range = (struct lp_module_range){span.start, span.end, index};
+    struct lp_loaded loaded;
+    uint32_t index = lp_module_find(address, &loaded);
+    if (loaded.end == 0) return 0;
+    *range = (struct lp_module_range){loaded.start, loaded.end, index};
     return index;
 }
 
@@ -187,11 +167,10 @@ void lp_modules_add_program(void) {
         header->directory_length = length;
     }
     lp_process.loader_start = getauxval(AT_BASE);
-    struct dl_find_object object;
-    void *headers = (void *)getauxval(AT_PHDR);
-    if (lp_find_object(headers, &object) == 0) {
+    struct lp_loaded program;
+    if (lp_loader_find(getauxval(AT_PHDR), &program)) {
         length = read_link("/proc/self/exe", &text);
-        index_of(&object, text, length);
+        index_of(&program, text, length);
     }
     memset(text, 0, MAX_PATH);
 }

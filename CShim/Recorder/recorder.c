@@ -182,7 +182,7 @@ static void begin(uint32_t forked_from) {
     }
     lp_count(LP_STAT_CONFIG_ERRORS, config->errors);
     lp_epochs_begin();
-    bool can_unwind = lp_modules_find_loader();
+    bool can_unwind = lp_loader_begin();
     if (can_unwind) {
         lp_modules_add_program();
         // The unwinder sets itself up on first use, which must not happen in a signal handler.

@@ -43,6 +43,7 @@ void lp_rules_begin_unload(void) {
 }
 
 void lp_rules_end_unload(void) {
+    lp_loader_forget();
     uint32_t *generation = &lp_process.rules_generation;
     uint32_t now = __atomic_add_fetch(generation, ONE_DONE - 1, __ATOMIC_ACQ_REL);
     // When the count of them comes round, nothing of the last time may be left.
@@ -55,10 +56,10 @@ static uint64_t check_of(uint64_t key, uint64_t rule) {
 
 // Asks the loader for the module and the module for the rule.
 static uint64_t make_rule(uintptr_t call) {
-    struct lp_module_span span;
-    uint32_t module = lp_module_find(call, &span);
+    struct lp_loaded loaded;
+    uint32_t module = lp_module_find(call, &loaded);
     uint64_t rule = LP_RULE_NO_INFORMATION;
-    if (span.unwind_header != NULL) rule = lp_cfi_rule(call, span.unwind_header);
+    if (loaded.unwind_header != NULL) rule = lp_cfi_rule(call, loaded.unwind_header);
     return rule | (uint64_t)module << LP_RULE_MODULE_SHIFT;
 }
 

@@ -60,8 +60,8 @@ package struct HostCheck {
         }
         let version = String(decoding: text.prefix(max(1, length) - 1).dropFirst(6), as: UTF8.self)
         let numbers = version.split(separator: ".").compactMap { Int($0) }
-        guard numbers.count >= 2, (numbers[0], numbers[1]) >= (2, 35) else {
-            return .bad("glibc \(version): recording needs 2.35 or newer")
+        guard numbers.count >= 2, (numbers[0], numbers[1]) >= (2, 17) else {
+            return .bad("glibc \(version): recording needs 2.17 or newer")
         }
         return .good("glibc \(version)")
     }

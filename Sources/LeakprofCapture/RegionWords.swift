@@ -14,7 +14,7 @@ enum RegionWords {
     static func offReason(_ reason: UInt32) -> String {
         switch reason {
         case UInt32(LP_OFF_NO_WIPE_ON_FORK): "the kernel is older than Linux 4.14"
-        case UInt32(LP_OFF_NO_UNWINDER): "glibc is older than 2.35 and can't say where code lies"
+        case UInt32(LP_OFF_NO_UNWINDER): "the loader can't say where code lies"
         case UInt32(LP_OFF_OTHER_SHIM): "another copy of libleakshim.so records this process"
         case UInt32(LP_OFF_DIRECTORY):
             "the recording directory is missing, belongs to someone else, or is open to others"

@@ -81,9 +81,25 @@ import Testing
             "syscall", "clock_gettime", "getauxval", "geteuid", "getppid", "getpagesize", "lseek",
             "sigaction", "sigfillset", "__libc_current_sigrtmin", "__libc_current_sigrtmax",
         ]
-        let loader: Set = ["dlsym", "environ"]
+        // dl_iterate_phdr, which takes the loader's lock, where glibc is too old to be asked otherwise.
+        let loader: Set = ["dlsym", "dl_iterate_phdr", "environ"]
         let known = weak.union(plain).union(kernel).union(loader)
         #expect(undefined.subtracting(known) == [])
+    }
+
+    /// It loads on hosts as old as RHEL 7: what is newer is looked up, or weak.
+    @Test func `it needs no glibc newer than 2.17`() async throws {
+        // What the loader asks of a library before it looks at any symbol, weak ones included.
+        let versions = try await readelf("-VW").flatMap { line in
+            line.split(separator: " ").filter { $0.hasPrefix("GLIBC_") }.map {
+                String($0.dropFirst("GLIBC_".count))
+            }
+        }
+        #expect(!versions.isEmpty)
+        for version in versions {
+            let numbers = version.split(separator: ".").compactMap { Int($0) }
+            #expect(numbers.count >= 2 && (numbers[0], numbers[1]) <= (2, 17), "\(version)")
+        }
     }
 
     @Test func `its memory is not executable and its relocations are read-only`() async throws {

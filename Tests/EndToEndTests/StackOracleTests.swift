@@ -9,7 +9,9 @@ import Testing
         .map { "\(BuiltProducts.root)/CShim/\($0)" }
 
     /// A shim whose lp_call_stack is checked by Samples/stack-oracle.c.
-    private func oracle() async throws -> String {
+    ///
+    /// On an old glibc, the shim has to find modules and its next allocator by itself.
+    private func oracle(onOldGlibc: Bool) async throws -> String {
         let sources = Self.folders.flatMap { folder in
             Files.names(in: folder).filter { $0.hasSuffix(".c") }.map { "\(folder)/\($0)" }
         }
@@ -18,6 +20,8 @@ import Testing
             + ["-ftls-model=initial-exec"]
             + Self.folders.map { "-I\($0)/include" }
             + ["-Wl,--wrap=lp_call_stack", "-l:libgcc_eh.a", "-Wl,-z,now"]
+            + (onOldGlibc ? ["\(BuiltProducts.root)/Samples/without-dlsym.c"] : [])
+            + (onOldGlibc ? ["-Wl,--wrap=lp_loader_symbol"] : [])
             + ["-Wl,--version-script=\(BuiltProducts.root)/CShim/Interpose/exports.map"]
         return try await SampleProgram.build(
             "stack-oracle.c", flags: sources + flags, suffix: ".so"
@@ -26,7 +30,7 @@ import Testing
 
     /// Runs a program under the oracle and returns how many stacks were compared.
     private func compare(
-        _ program: String, _ arguments: [String] = [],
+        _ program: String, _ arguments: [String] = [], onOldGlibc: Bool = false,
         while body: (RunningProgram) async throws -> Void = { program in
             while (try? await program.line()) != nil {}
         }
@@ -35,7 +39,8 @@ import Testing
         let (_, status) = try await Programs.with(
             program, arguments,
             environment: [
-                "LD_PRELOAD": try await oracle(), "LEAKPROF_DIR": directory.path,
+                "LD_PRELOAD": try await oracle(onOldGlibc: onOldGlibc),
+                "LEAKPROF_DIR": directory.path,
                 "LEAKPROF_MODE": "exact", "LEAKPROF_REGION_SIZE": "128MiB",
                 "STACK_ORACLE": "\(directory.path)/compared",
             ], body: body)
@@ -44,9 +49,11 @@ import Testing
         return (lines.reduce(0) { $0 + $1[0] }, lines.reduce(0) { $0 + $1[1] }, status)
     }
 
-    @Test func `stacks that exceptions and longjmp end`() async throws {
+    @Test(arguments: [false, true])
+    func `stacks that exceptions and longjmp end`(onOldGlibc: Bool) async throws {
         let sample = try await SampleProgram.build("throwing.cpp")
-        let (compared, byRules, status) = try await compare(sample.path, ["5000"])
+        let (compared, byRules, status) = try await compare(
+            sample.path, ["5000"], onOldGlibc: onOldGlibc)
         #expect(status == 0)
         #expect(compared > 400_000)
         #expect(byRules == compared)
@@ -87,7 +94,8 @@ import Testing
         #expect(byRules < compared)
     }
 
-    @Test func `libraries that take turns at one address`() async throws {
+    @Test(arguments: [false, true])
+    func `libraries that take turns at one address`(onOldGlibc: Bool) async throws {
         var plugins: [String] = []
         for (name, flag) in [("one", "-O0"), ("two", "-O2"), ("three", "-Os")] {
             plugins.append(
@@ -101,7 +109,7 @@ import Testing
         }
         let sample = try await SampleProgram.build("dlopen-leak.c")
         let (compared, byRules, status) = try await compare(
-            sample.path, (0..<60).map { plugins[$0 % plugins.count] }
+            sample.path, (0..<60).map { plugins[$0 % plugins.count] }, onOldGlibc: onOldGlibc
         ) { program in
             while try await program.line() != "ready" {}
             try await program.send("\n")

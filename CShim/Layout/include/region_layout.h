@@ -65,7 +65,7 @@
 // Values of `off_reason`.
 #define LP_OFF_NONE 0
 #define LP_OFF_NO_WIPE_ON_FORK 1 // Linux older than 4.14
-#define LP_OFF_NO_UNWINDER 2     // no _dl_find_object: glibc older than 2.35
+#define LP_OFF_NO_UNWINDER 2     // the loader knows of no module
 #define LP_OFF_OTHER_SHIM 3      // another copy of the shim records this process
 #define LP_OFF_DIRECTORY 4       // the directory is missing, not ours, or open to others
 #define LP_OFF_NO_SPACE 5        // less room than the smallest region

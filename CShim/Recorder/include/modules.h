@@ -7,23 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loader.h"
+
 // The module that contains an address, as found last: consecutive frames often lie in one module.
 struct lp_module_range {
     uintptr_t start;
     uintptr_t end; // 0: nothing found yet
     uint32_t index;
 };
-
-// Where a loaded module lies.
-struct lp_module_span {
-    uintptr_t start;
-    uintptr_t end;             // 0: no module was found
-    const void *unwind_header; // its .eh_frame_hdr, NULL: it has none
-};
-
-// Resolves _dl_find_object. Once per process image, before any other function here; returns false when
-// glibc has none (before 2.35), in which case there is no way to find modules without its loader lock.
-bool lp_modules_find_loader(void);
 
 // Records the program itself as module 1, with the path that /proc/self/exe has now.
 void lp_modules_add_program(void);
@@ -34,13 +25,9 @@ void lp_modules_add_program(void);
 // Any thread, lock-free.
 uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range);
 
-// The same without a cache, and where the module lies. Returns 0 also for a module that could not be
-// recorded; then `span` is filled all the same.
-uint32_t lp_module_find(uintptr_t address, struct lp_module_span *span);
-
-// glibc's _dl_find_object(): lock-free and async-signal-safe. `result` is a struct dl_find_object;
-// 0 on success, -1 when no module contains `address`.
-int lp_find_object(void *address, void *result);
+// The same without a cache, and what the loader knows of the module; its `end` is 0 when there is none.
+// Returns 0 also for a module that could not be recorded.
+uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded);
 
 // Copies `length` bytes into the region's strings; returns their offset, or UINT32_MAX when full.
 uint32_t lp_add_string(const void *bytes, uint32_t length);
