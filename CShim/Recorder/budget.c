@@ -20,6 +20,10 @@
 #define LEAST_INTERVAL 4096ULL
 #define GREATEST_INTERVAL (64ULL << 20)
 
+// When memory runs out: of exact blocks, about one in so many is kept, and of sampled ones.
+#define FIRST_THINNING 16U
+#define LATER_THINNING 4U
+
 // What a sample costs at the least, with its free: the caches have long forgotten the recorder.
 #define LEAST_SAMPLE_PS 800000ULL
 
@@ -137,7 +141,10 @@ void lp_budget_save_memory(void) {
     uint32_t nobody = 0;
     if (!lp_compare_exchange_u32(&budget->is_deciding, &nobody, 1)) return;
     uint64_t now = lp_interval_now();
-    uint64_t interval = now == 0 ? LEAST_INTERVAL : now * 4;
+    struct lp_work work = lp_blocks_work();
+    // So long that few of the blocks that are there remain.
+    uint64_t interval = round_interval(scale(work.bytes, FIRST_THINNING, work.blocks));
+    if (interval < now * LATER_THINNING) interval = now * LATER_THINNING;
     if (interval <= GREATEST_INTERVAL) {
         lp_store_relaxed_u64(&budget->least_interval, interval);
         lp_interval_change(interval);

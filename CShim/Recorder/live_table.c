@@ -95,15 +95,20 @@ static inline uint64_t interval_of(uint64_t word) {
     return word >> INTERVAL_SHIFT & INTERVAL_MARK;
 }
 
+// Takes the block out of the bucket. Unless `is_announced`, another thread may be revising it unseen.
 static inline bool take_from(struct lp_live_table *table, struct bucket *bucket, uint32_t place,
-                             struct lp_live_block *block) {
+                             struct lp_live_block *block, bool is_announced) {
     for (unsigned i = 0; i < SLOTS; i++) {
         uint64_t word = lp_load_relaxed_u64(&bucket->words[i]);
         if (word >> ADDRESS_SHIFT != place || word == 0) continue;
         uint32_t size_low = lp_load_relaxed_u32(&bucket->size_lows[i]);
-        // Exchanged, because lp_live_revise() may be about to forget the block: one of the two gets it.
-        word = __atomic_exchange_n(&bucket->words[i], 0, __ATOMIC_ACQ_REL);
-        if (word == 0) return false;
+        if (__builtin_expect(is_announced && interval_of(word) != INTERVAL_MARK, 1)) {
+            lp_store_release_u64(&bucket->words[i], 0);
+        } else {
+            // lp_live_revise() may be about to forget the block: one of the two gets it.
+            word = __atomic_exchange_n(&bucket->words[i], 0, __ATOMIC_ACQ_REL);
+            if (word == 0) return false;
+        }
         *block = unpack(word, size_low);
         if (interval_of(word) == INTERVAL_MARK)
             block->interval_index = lp_load_relaxed_u32(&table->revised);
@@ -174,8 +179,12 @@ static struct bucket *make_level(struct lp_live_table *table, struct lp_live_are
     size_t bytes = level_bytes(level);
     struct bucket *buckets = NULL;
     struct bucket *made = NULL;
-    // A part is kept for areas that come later: without a first level, nothing in them is recorded.
-    uint64_t limit = level == 0 ? table->max_bytes : table->max_bytes / 4 * 3;
+    // A part is kept for blocks that come while others are thinned out to make room, and a part for
+    // areas that come later: without a first level, nothing in them is recorded.
+    bool is_thinning = lp_load_relaxed_u32(&table->is_revising) != 0;
+    uint64_t limit = level == 0    ? table->max_bytes
+                     : is_thinning ? table->max_bytes / 8 * 7
+                                   : table->max_bytes / 4 * 3;
     if (lp_add_relaxed_u64(&table->bytes, bytes) + bytes <= limit) made = map(bytes);
     if (made != NULL && __atomic_compare_exchange_n(&area->levels[level], &buckets, made, false,
                                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
@@ -240,7 +249,7 @@ bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct
     for (unsigned level = levels; level-- > 0;) {
         struct bucket *buckets = level_at(area, level);
         uint32_t mask = level_mask(level);
-        if (level + 1 == levels) take_from(table, &buckets[home & mask], place, stale);
+        if (level + 1 == levels) take_from(table, &buckets[home & mask], place, stale, false);
         if (put_into_level(buckets, mask, home, word, size_low)) return true;
     }
     for (; levels < LEVELS; levels++) {
@@ -251,7 +260,8 @@ bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct
     return false;
 }
 
-bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block) {
+static inline bool remove_block(struct lp_live_table *table, uintptr_t address,
+                                struct lp_live_block *block, bool is_announced) {
     struct lp_live_area *area = area_of(table, address, false);
     if (area == NULL) return false;
     uint32_t place = place_of(address);
@@ -264,10 +274,10 @@ bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_li
         struct bucket *buckets = level_at(area, level);
         uint32_t mask = level_mask(level);
         struct bucket *home_bucket = &buckets[home & mask];
-        if (take_from(table, home_bucket, place, block)) return true;
+        if (take_from(table, home_bucket, place, block, is_announced)) return true;
         if (lp_load_relaxed_u32(&home_bucket->displaced) == 0) continue;
         for (uint32_t i = 1; i < WINDOW; i++) {
-            if (!take_from(table, &buckets[(home + i) & mask], place, block)) continue;
+            if (!take_from(table, &buckets[(home + i) & mask], place, block, is_announced)) continue;
             lp_add_relaxed_u32(&home_bucket->displaced, UINT32_MAX);
             return true;
         }
@@ -275,56 +285,129 @@ bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_li
     return false;
 }
 
-// ---- Revising ----
+bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block,
+                    uintptr_t *removing) {
+    // A signal handler may have interrupted another removal of this thread.
+    if (removing == NULL || *removing != 0) return remove_block(table, address, block, false);
+    __atomic_store_n(removing, address, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    bool is_removed = remove_block(table, address, block, true);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(removing, 0, __ATOMIC_RELEASE);
+    return is_removed;
+}
 
-struct revision {
-    uint32_t from;
-    uint64_t base; // the area's first address
-    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument);
-    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept, bool is_settled,
-                   void *argument);
-    void *argument;
+// ---- Revising ----
+//
+// A block is revised in three steps, for many blocks at a time: its slot is marked, the kernel makes
+// every thread pass a barrier, and what no thread is just removing is decided on. A removal announces
+// the address, reads the slot, and empties it, all without locked instructions. If it read the slot
+// before the mark, then the barrier has made its announcement visible (or it is over, and the slot
+// changed); if after, it saw the mark and takes the slot with an exchange, as the revision does. This
+// is the membarrier(2) form of Dekker's algorithm, whose fast side has no barrier.
+
+// Blocks marked at a time: 64 KiB of buckets.
+#define BATCH_BUCKETS 1024U
+#define MAX_REMOVALS 256U
+
+struct removals {
+    uint32_t count;
+    uintptr_t addresses[MAX_REMOVALS];
 };
 
-// Sets the block in a slot aside, asks, and puts it back or empties the slot. Whoever frees the block
-// meanwhile takes it as it was, and the second exchange finds that out: nobody else writes the mark.
-static void revise_slot(const struct revision *revision, struct bucket *buckets, uint32_t mask,
-                        uint32_t index, unsigned place) {
-    uint64_t *slot = &buckets[index].words[place];
-    uint64_t word = lp_load_acquire_u64(slot);
-    if (word == 0 || is_unfinished(word) || interval_of(word) != revision->from) return;
-    uint64_t marked = word | INTERVAL_MARK << INTERVAL_SHIFT;
-    if (!lp_compare_exchange_u64(slot, &word, marked)) return;
-    uint32_t in_area = (uint32_t)(word >> ADDRESS_SHIFT);
-    uintptr_t address = (uintptr_t)(revision->base + ((uint64_t)in_area << 3));
-    struct lp_live_block block = unpack(word, lp_load_relaxed_u32(&buckets[index].size_lows[place]));
+// One revision runs at a time; too large for a thread's stack.
+static struct removals removals;
+
+static void note_removal(uintptr_t address, void *list) {
+    struct removals *noted = list;
+    if (noted->count < MAX_REMOVALS) noted->addresses[noted->count] = address;
+    noted->count++;
+}
+
+static bool is_being_removed(uintptr_t address) {
+    if (removals.count > MAX_REMOVALS) return true;
+    for (uint32_t i = 0; i < removals.count; i++) {
+        if (removals.addresses[i] == address) return true;
+    }
+    return false;
+}
+
+struct batch {
+    const struct lp_live_revision *revision;
+    uint32_t from;
+    uint64_t base; // the area's first address
+    struct bucket *buckets;
+    uint32_t mask; // of the level
+};
+
+static bool mark(struct batch *batch, uint32_t first, uint32_t end) {
+    bool has_any = false;
+    for (uint32_t i = first; i < end; i++) {
+        for (unsigned place = 0; place < SLOTS; place++) {
+            uint64_t *slot = &batch->buckets[i].words[place];
+            uint64_t word = lp_load_acquire_u64(slot);
+            if (word == 0 || is_unfinished(word) || interval_of(word) != batch->from) continue;
+            has_any |= lp_compare_exchange_u64(slot, &word, word | INTERVAL_MARK << INTERVAL_SHIFT);
+        }
+    }
+    return has_any;
+}
+
+static void decide(struct batch *batch, uint32_t index, unsigned place) {
+    const struct lp_live_revision *revision = batch->revision;
+    uint64_t *slot = &batch->buckets[index].words[place];
+    uint64_t marked = lp_load_acquire_u64(slot);
+    if (interval_of(marked) != INTERVAL_MARK || is_unfinished(marked)) return;
+    uint32_t in_area = (uint32_t)(marked >> ADDRESS_SHIFT);
+    uintptr_t address = (uintptr_t)(batch->base + ((uint64_t)in_area << 3));
+    struct lp_live_block block =
+        unpack(marked, lp_load_relaxed_u32(&batch->buckets[index].size_lows[place]));
+    block.interval_index = batch->from;
+    if (is_being_removed(address)) {
+        lp_compare_exchange_u64(slot, &marked, pack(in_area, &block));
+        return;
+    }
     bool is_kept = revision->keeps(address, &block, revision->argument);
-    uint64_t after = is_kept ? pack(in_area, &block) : 0;
-    bool is_settled = lp_compare_exchange_u64(slot, &marked, after);
-    uint32_t home = home_of(in_area) & mask;
+    bool is_settled = lp_compare_exchange_u64(slot, &marked, is_kept ? pack(in_area, &block) : 0);
+    uint32_t home = home_of(in_area) & batch->mask;
     if (!is_kept && is_settled && home != index)
-        lp_add_relaxed_u32(&buckets[home].displaced, UINT32_MAX);
+        lp_add_relaxed_u32(&batch->buckets[home].displaced, UINT32_MAX);
     revision->settle(address, &block, is_kept, is_settled, revision->argument);
 }
 
+static void revise_level(struct batch *batch) {
+    for (uint32_t first = 0; first <= batch->mask; first += BATCH_BUCKETS) {
+        uint32_t end =
+            batch->mask + 1 - first < BATCH_BUCKETS ? batch->mask + 1 : first + BATCH_BUCKETS;
+        if (!mark(batch, first, end)) continue;
+        lp_sys_barrier();
+        removals.count = 0;
+        batch->revision->removals(note_removal, &removals);
+        for (uint32_t i = first; i < end; i++) {
+            for (unsigned place = 0; place < SLOTS; place++) decide(batch, i, place);
+        }
+    }
+}
+
+bool lp_live_can_revise(void) {
+    return lp_sys_prepare_barrier() == 0;
+}
+
 void lp_live_revise(struct lp_live_table *table, uint32_t from,
-                    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument),
-                    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept,
-                                   bool is_settled, void *argument),
-                    void *argument) {
-    struct revision revision = {from, 0, keeps, settle, argument};
+                    const struct lp_live_revision *revision) {
+    struct batch batch = {.revision = revision, .from = from};
     struct lp_live_area *areas = __atomic_load_n(&table->areas, __ATOMIC_ACQUIRE);
     lp_store_release_u32(&table->revised, from);
+    lp_store_release_u32(&table->is_revising, 1);
     for (uint32_t i = 0; areas != NULL && i < AREAS; i++) {
         uint64_t name = lp_load_acquire_u64(&areas[i].name);
         unsigned levels = name == 0 ? 0 : count_levels(&areas[i]);
-        revision.base = (name - 1) << AREA_BITS;
+        batch.base = (name - 1) << AREA_BITS;
         for (unsigned level = 0; level < levels; level++) {
-            struct bucket *buckets = level_at(&areas[i], level);
-            for (uint32_t j = 0; j <= level_mask(level); j++) {
-                for (unsigned place = 0; place < SLOTS; place++)
-                    revise_slot(&revision, buckets, level_mask(level), j, place);
-            }
+            batch.buckets = level_at(&areas[i], level);
+            batch.mask = level_mask(level);
+            revise_level(&batch);
         }
     }
+    lp_store_release_u32(&table->is_revising, 0);
 }

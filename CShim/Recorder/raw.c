@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -110,6 +111,14 @@ long lp_sys_unmap(void *address, size_t bytes) {
 
 long lp_sys_advise(void *address, size_t bytes, int advice) {
     LP_SYSCALL(SYS_madvise, address, bytes, advice);
+}
+
+long lp_sys_prepare_barrier(void) {
+    LP_SYSCALL(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+long lp_sys_barrier(void) {
+    LP_SYSCALL(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
 uint64_t lp_sys_file_size_limit(void) {

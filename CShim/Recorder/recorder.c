@@ -16,6 +16,7 @@
 #include "sampler.h"
 #include "stack_table.h"
 #include "stack_walk.h"
+#include "thin.h"
 #include "thread_block.h"
 #include "thread_state.h"
 
@@ -174,6 +175,7 @@ static void begin(uint32_t forked_from) {
     lp_process.random.seed =
         config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
     lp_process.live.max_bytes = config->max_memory_bytes;
+    lp_process.can_thin = lp_live_can_revise();
     header->intervals_used = 1;
     if (config->mode == LP_MODE_SAMPLED) {
         lp_process.intervals[1] = config->interval_bytes;
@@ -288,6 +290,45 @@ int lp_recorder_copy(const char *name) {
 
 // ---- Recording ----
 
+// Puts a block into the live table, where its free will find it; false when there is no room.
+static bool insert(void *block, const struct lp_live_block *live) {
+    struct lp_live_block stale;
+    uintptr_t address = (uintptr_t)block;
+    if (live->interval_index != 0) lp_filter_add(address);
+    bool is_inserted = lp_live_insert(&lp_process.live, address, live, &stale);
+    if (__builtin_expect(stale.counter != 0, 0)) {
+        lp_count(LP_STAT_REPLACED, 1);
+        lp_count_freed(&stale);
+    }
+    if (live->interval_index != 0) {
+        if (!is_inserted) lp_filter_remove(address);
+    } else if (lp_load_relaxed_u32(&lp_process.header->interval_index) != 0) {
+        // The interval changed meanwhile, and who changed it may have looked for this block too early.
+        lp_filter_add_exact(address);
+    }
+    return is_inserted;
+}
+
+// For a block that is counted as allocated and found no room: under the interval that is in force since
+// then, it is most likely not recorded at all, and if it is, there should be room.
+static void insert_thinned(void *block, struct lp_live_block *live) {
+    lp_budget_save_memory();
+    struct lp_live_block before = *live;
+    uint32_t now = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    bool is_kept = lp_thin_block(live, now);
+    if (is_kept && now != before.interval_index && insert(block, live)) {
+        lp_count_reweighed(live, lp_process.intervals[before.interval_index]);
+        return;
+    }
+    if (is_kept) {
+        lp_count(LP_STAT_DROPPED_MEMORY, 1);
+        lp_count(LP_STAT_DROPPED_MEMORY_BYTES, live->size);
+    } else {
+        lp_count(LP_STAT_THINNED, 1);
+    }
+    lp_count_freed(&before);
+}
+
 static void record(struct lp_thread_block *own, void *block, size_t size, uint32_t stack,
                    uint32_t interval_index) {
     struct lp_live_block live = {.size = size, .interval_index = interval_index};
@@ -301,27 +342,12 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
         lp_count(LP_STAT_UNREPRESENTABLE, 1);
         return;
     }
-    struct lp_live_block stale;
-    if (interval_index != 0) lp_filter_add((uintptr_t)block);
-    bool is_inserted = lp_live_insert(&lp_process.live, (uintptr_t)block, &live, &stale);
-    if (__builtin_expect(stale.counter != 0, 0)) {
-        lp_count(LP_STAT_REPLACED, 1);
-        lp_count_freed(&stale);
-    }
-    // The interval changed meanwhile, and who changed it may have looked for this block too early.
-    if (interval_index == 0 && lp_load_relaxed_u32(&lp_process.header->interval_index) != 0)
-        lp_filter_add_exact((uintptr_t)block);
-    if (!is_inserted) {
-        if (interval_index != 0) lp_filter_remove((uintptr_t)block);
-        lp_count(LP_STAT_DROPPED_MEMORY, 1);
-        lp_count(LP_STAT_DROPPED_MEMORY_BYTES, size);
-        lp_budget_save_memory();
-        return;
-    }
+    bool is_inserted = insert(block, &live);
+    lp_count_allocated(own, &live);
+    if (!is_inserted) insert_thinned(block, &live);
     uint64_t bytes = lp_load_relaxed_u64(&lp_process.live.bytes);
     if (bytes != lp_load_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES]))
         lp_store_relaxed_u64(&lp_process.statistics[LP_STAT_LIVE_TABLE_BYTES], bytes);
-    lp_count_allocated(own, &live);
     if (own != NULL) {
         uint64_t interval = lp_process.intervals[interval_index];
         // A sample stands for about an interval's bytes, or for itself.
@@ -385,7 +411,10 @@ static bool is_counting_frees(void) {
 }
 
 bool lp_withdraw(void *block, struct lp_live_block *withdrawn) {
-    if (!is_counting_frees() || !lp_live_remove(&lp_process.live, (uintptr_t)block, withdrawn))
+    if (!is_counting_frees()) return false;
+    struct lp_thread_block *own = lp_thread.block;
+    bool has_own = own != NULL && own->number != LP_NO_NUMBER;
+    if (!lp_live_remove(&lp_process.live, (uintptr_t)block, withdrawn, has_own ? &own->removing : NULL))
         return false;
     if (withdrawn->interval_index != 0) lp_filter_remove((uintptr_t)block);
     return true;
@@ -398,11 +427,7 @@ void lp_record_withdrawn_free(const struct lp_live_block *withdrawn) {
 void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
     // Its slot was free a moment ago; if others have filled the whole window since, the block is
     // dropped.
-    struct lp_live_block stale;
-    if (withdrawn->interval_index != 0) lp_filter_add((uintptr_t)block);
-    bool is_inserted = lp_live_insert(&lp_process.live, (uintptr_t)block, withdrawn, &stale);
-    if (withdrawn->interval_index == 0) lp_filter_add_exact((uintptr_t)block);
-    if (is_inserted) return;
+    if (insert(block, withdrawn)) return;
     lp_count(LP_STAT_DROPPED_MEMORY, 1);
     lp_count(LP_STAT_DROPPED_MEMORY_BYTES, withdrawn->size);
     lp_count_freed(withdrawn);

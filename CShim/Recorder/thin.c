@@ -7,26 +7,31 @@
 #include "live_table.h"
 #include "process.h"
 #include "sampler.h"
+#include "thread_block.h"
 
 struct thinning {
     uint32_t to;
     uint64_t from_interval;
-    uint64_t to_interval;
 };
 
 static double probability(uint64_t size, uint64_t interval) {
     return interval == 0 ? 1 : lp_one_minus_exp((double)(size | (size == 0)) / (double)interval);
 }
 
+bool lp_thin_block(struct lp_live_block *block, uint32_t to) {
+    double chance = probability(block->size, lp_process.intervals[to]) /
+                    probability(block->size, lp_process.intervals[block->interval_index]);
+    if (lp_sampler_uniform(&lp_process.random) > chance) return false;
+    block->interval_index = to;
+    return true;
+}
+
 // Decides on a block that the table has set aside for it.
 static bool keeps(uintptr_t address, struct lp_live_block *block, void *argument) {
     const struct thinning *thinning = argument;
-    double chance = probability(block->size, thinning->to_interval) /
-                    probability(block->size, thinning->from_interval);
-    if (lp_sampler_uniform(&lp_process.random) > chance) return false;
+    if (!lp_thin_block(block, thinning->to)) return false;
     // Before the table shows it as sampled, so that its free looks for it.
     lp_filter_add(address);
-    block->interval_index = thinning->to;
     return true;
 }
 
@@ -47,10 +52,11 @@ static void settle(uintptr_t address, const struct lp_live_block *block, bool is
 }
 
 void lp_thin(uint32_t from, uint32_t to) {
+    if (!lp_process.can_thin) return;
     struct thinning thinning = {
         .to = to,
         .from_interval = lp_process.intervals[from],
-        .to_interval = lp_process.intervals[to],
     };
-    lp_live_revise(&lp_process.live, from, keeps, settle, &thinning);
+    struct lp_live_revision revision = {keeps, settle, lp_blocks_removing, &thinning};
+    lp_live_revise(&lp_process.live, from, &revision);
 }

@@ -50,6 +50,7 @@ static struct lp_thread_block *take_over(uint32_t index) {
     block->count = 0;
     block->readable_low = 0;
     block->readable_high = 0;
+    block->removing = 0;
     block->busy = 0;
     return block;
 }
@@ -112,4 +113,13 @@ struct lp_work lp_blocks_work(void) {
         total.timed_ticks += lp_load_relaxed_u64(&block->work.timed_ticks);
     }
     return total;
+}
+
+void lp_blocks_removing(void (*each)(uintptr_t address, void *list), void *list) {
+    uint32_t used = blocks_used();
+    for (uint32_t index = 0; index < used; index++) {
+        const struct lp_thread_block *block = block_at(index);
+        uintptr_t address = block == NULL ? 0 : __atomic_load_n(&block->removing, __ATOMIC_ACQUIRE);
+        if (address != 0) each(address, list);
+    }
 }

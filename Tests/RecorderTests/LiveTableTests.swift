@@ -21,7 +21,7 @@ private final class Table: @unchecked Sendable {
 
     func remove(_ address: UInt) -> lp_live_block? {
         var block = lp_live_block()
-        return lp_live_remove(pointer, address, &block) ? block : nil
+        return lp_live_remove(pointer, address, &block, nil) ? block : nil
     }
 }
 

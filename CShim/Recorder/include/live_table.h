@@ -23,6 +23,7 @@ struct lp_live_table {
     uint64_t bytes;             // of all levels; atomic
     uint64_t max_bytes;         // LEAKPROF_MAX_MEMORY
     struct lp_live_area *areas; // NULL: not made yet; atomic
+    uint32_t is_revising;       // atomic
     uint32_t revised;           // the interval of the blocks that are being revised; atomic
 };
 
@@ -51,16 +52,32 @@ bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *blo
 bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct lp_live_block *block,
                     struct lp_live_block *stale);
 
-// Asks `keeps` about every block that was recorded under the interval `from`; it may change the block's
-// interval. Then tells `settle` whether the answer took effect: it does not when the block was freed
-// meanwhile. Blocks that come while this runs may be left out. By one thread at a time.
-void lp_live_revise(struct lp_live_table *table, uint32_t from,
-                    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument),
-                    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept,
-                                   bool is_settled, void *argument),
-                    void *argument);
-
 // Removes the block at `address` into `*block`; false when it is not in the table. Any thread.
-bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block);
+//
+// `removing` is a word of the calling thread's that lp_live_revise() can see, or NULL. With it, a
+// removal needs no locked instruction, which would wait for all that the program has written so far;
+// that is most of the time where memory is slow.
+bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block,
+                    uintptr_t *removing);
+
+// What lp_live_revise() asks and tells; `argument` is passed through.
+struct lp_live_revision {
+    // Decides on a block that was recorded under the interval; it may change the block's interval.
+    bool (*keeps)(uintptr_t address, struct lp_live_block *block, void *argument);
+    // Told whether the decision took effect: it does not when the block is freed meanwhile.
+    void (*settle)(uintptr_t address, const struct lp_live_block *block, bool is_kept, bool is_settled,
+                   void *argument);
+    // Calls `each` with every thread's `removing` word that is not 0.
+    void (*removals)(void (*each)(uintptr_t address, void *list), void *list);
+    void *argument;
+};
+
+// Prepares this process for lp_live_revise(); false when the kernel can't do what that needs.
+bool lp_live_can_revise(void);
+
+// Revises all blocks that were recorded under the interval `from`. Blocks that come or go while this
+// runs may be left out. By one thread at a time.
+void lp_live_revise(struct lp_live_table *table, uint32_t from,
+                    const struct lp_live_revision *revision);
 
 #endif

@@ -57,6 +57,7 @@ struct lp_process {
 
     struct lp_live_table live;
     struct lp_budget budget;
+    bool can_thin; // the kernel can do what that needs
 
     // rule_cache.c
     uint32_t rules_generation; // atomic

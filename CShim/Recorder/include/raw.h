@@ -34,6 +34,9 @@ long lp_sys_unmap(void *address, size_t bytes);
 long lp_sys_advise(void *address, size_t bytes, int advice);
 // Whether the 8 bytes at `address` can be read; they may be anywhere.
 bool lp_sys_is_readable(const void *address);
+// membarrier(2): registers this process, and makes all its threads pass a full barrier.
+long lp_sys_prepare_barrier(void);
+long lp_sys_barrier(void);
 // The limit on file sizes in bytes, UINT64_MAX when there is none.
 uint64_t lp_sys_file_size_limit(void);
 uint64_t lp_monotonic_ns(void);

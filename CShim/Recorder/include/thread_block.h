@@ -61,6 +61,7 @@ struct lp_thread_block {
     uint16_t number; // from 1
 
     struct lp_work work;
+    uintptr_t removing;     // the block that is being taken out of the live table, 0: none; atomic
     uint32_t counters_next; // records taken for this thread alone and not used yet
     uint32_t counters_end;
     struct lp_counter_place counters[LP_COUNTER_PLACES];
@@ -82,6 +83,9 @@ struct lp_thread_block *lp_block_claim(void);
 
 // The work of all threads so far.
 struct lp_work lp_blocks_work(void);
+
+// Calls `each` with the `removing` words that are not 0.
+void lp_blocks_removing(void (*each)(uintptr_t address, void *list), void *list);
 
 // Whether the mark in the busy `block` was left by a hook that a longjmp ended: `frame`, the stack
 // address of the hook that asks, lies on the same stack but further out.
