@@ -127,20 +127,22 @@ static inline enum step step(struct walk *walk) {
 
 // ---- Replaying ----
 
-// Whether the words that led from a kept frame to its caller would lead there again.
-static inline bool leads_on(const struct lp_frame_state *frame, const struct lp_frame_state *caller) {
-    // All that is read here was read when the frame was kept, and lies on this same stack.
-    if (*(const uint64_t *)(caller->sp - 8) != caller->pc) return false;
-    if (frame->rbp_slot == LP_RBP_UNCHANGED) return true;
-    if (frame->rbp_slot == LP_RBP_NOT_REPLAYABLE) return false;
-    return *(const uint64_t *)(caller->sp + (uint64_t)((int64_t)frame->rbp_slot * 8)) == caller->rbp;
-}
-
-// How far out the kept frames are still what a walk from frame `from` would find.
-static inline uint32_t follow(const struct lp_thread_block *block, uint32_t from) {
-    const struct lp_frame_state *frames = block->frames;
-    while (from > 0 && leads_on(&frames[from], &frames[from - 1])) from--;
-    return from;
+// How far out the kept frames are still what a walk from frame `from` would find: as far as the words
+// that led from each frame to its caller would lead there again. All that is read here was read when
+// the frames were kept, and lies on this same stack.
+//
+// A function of its own, because its few registers are all that most allocations need here.
+__attribute__((noinline)) static uint32_t follow(const struct lp_frame_state *outermost,
+                                                 uint32_t from) {
+    const struct lp_frame_state *frame = outermost + from;
+    for (; frame != outermost; frame--) {
+        const struct lp_frame_state *caller = frame - 1;
+        const uint64_t *sp = (const uint64_t *)caller->sp;
+        if (sp[-1] != caller->pc) break;
+        if (frame->rbp_slot == LP_RBP_UNCHANGED) continue;
+        if (frame->rbp_slot == LP_RBP_NOT_REPLAYABLE || sp[frame->rbp_slot] != caller->rbp) break;
+    }
+    return (uint32_t)(frame - outermost);
 }
 
 // Whether the kept stack from frame `from` on, which was followed to its end, can be used with the
@@ -166,7 +168,7 @@ static bool find_frames(struct walk *walk, uint32_t *kept) {
     for (;;) {
         while (left > 0 && block->frames[left - 1].sp < here->sp) left--;
         if (left > 0 && is_same_state(&block->frames[left - 1], here)) {
-            uint32_t last = follow(block, left - 1);
+            uint32_t last = follow(block->frames, left - 1);
             if (last == 0 && can_keep(walk, left - 1)) {
                 *kept = left;
                 return true;

@@ -47,6 +47,7 @@ static struct lp_thread_block *take_over(uint32_t index) {
     struct lp_thread_block *block = block_at(index);
     if (block == NULL) return NULL;
     block->number = (uint16_t)(index + 1);
+    block->is_measured = lp_process.budget.is_on;
     block->count = 0;
     block->readable_low = 0;
     block->readable_high = 0;

@@ -46,7 +46,8 @@ void lp_budget_save_memory(void);
 
 // The time stamp counter, or 0 when this operation is not timed.
 static inline uint64_t lp_work_begin(struct lp_thread_block *block) {
-    if (block == NULL || block->work.operations++ % LP_OPERATIONS_PER_TIMED != 0) return 0;
+    if (block == NULL || !block->is_measured) return 0;
+    if (block->work.operations++ % LP_OPERATIONS_PER_TIMED != 0) return 0;
     return __builtin_ia32_rdtsc();
 }
 

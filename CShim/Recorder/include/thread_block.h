@@ -57,8 +57,9 @@ struct lp_work {
 #define LP_NO_NUMBER 0xffff
 
 struct lp_thread_block {
-    uintptr_t busy;  // stack address of the hook at work in the block, 0: none
-    uint16_t number; // from 1
+    uintptr_t busy;   // stack address of the hook at work in the block, 0: none
+    uint16_t number;  // from 1
+    bool is_measured; // auto mode wants to know what this thread does
 
     struct lp_work work;
     uintptr_t removing;     // the block that is being taken out of the live table, 0: none; atomic
