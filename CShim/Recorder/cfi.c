@@ -49,7 +49,9 @@ static void skip(struct cursor *cursor, uint64_t bytes) {
     cursor->at += bytes;
 }
 
-static uint64_t take_uleb(struct cursor *cursor) {
+// Little-endian base 128 (DWARF 5, 7.6). Sets `*sign` to what the bits above the value are when it is
+// signed.
+static uint64_t take_leb(struct cursor *cursor, uint64_t *sign) {
     uint64_t value = 0;
     unsigned shift = 0;
     uint8_t byte;
@@ -58,20 +60,19 @@ static uint64_t take_uleb(struct cursor *cursor) {
         if (shift < 64) value |= (uint64_t)(byte & 0x7f) << shift;
         shift += 7;
     } while ((byte & 0x80) != 0);
+    *sign = shift < 64 && (byte & 0x40) != 0 ? ~0ULL << shift : 0;
     return value;
 }
 
+static uint64_t take_uleb(struct cursor *cursor) {
+    uint64_t sign;
+    return take_leb(cursor, &sign);
+}
+
 static int64_t take_sleb(struct cursor *cursor) {
-    uint64_t value = 0;
-    unsigned shift = 0;
-    uint8_t byte;
-    do {
-        byte = (uint8_t)take(cursor, 1);
-        if (shift < 64) value |= (uint64_t)(byte & 0x7f) << shift;
-        shift += 7;
-    } while ((byte & 0x80) != 0);
-    if (shift < 64 && (byte & 0x40) != 0) value |= ~0ULL << shift;
-    return (int64_t)value;
+    uint64_t sign;
+    uint64_t value = take_leb(cursor, &sign);
+    return (int64_t)(value | sign);
 }
 
 // The size of a value in this encoding, 0 for one that is not understood.
