@@ -23,6 +23,14 @@ uint32_t lp_add_string(const void *bytes, uint32_t length) {
     return offset;
 }
 
+// Where the ELF header of the module that spans `start` to `end` is mapped. That is at its start, but
+// for programs linked to fixed addresses with gaps between their segments: of those the loader tells
+// the segment that was asked for.
+static uintptr_t image_of(uintptr_t start, uintptr_t end) {
+    uintptr_t entry = getauxval(AT_ENTRY);
+    return entry >= start && entry < end ? getauxval(AT_PHDR) & ~(uintptr_t)(PAGE - 1) : start;
+}
+
 // Where the build id's bytes lie behind `start`, with their number in `*length`; 0 when there is none
 // within the module's first page. That page is mapped and readable: it holds the program headers that
 // the loader itself used, and linkers put the note right behind them.
@@ -82,8 +90,9 @@ static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uin
     module->load_bias = loaded->load_bias;
     module->first_seen_ns = lp_monotonic_ns();
     uint32_t build_id_length = 0;
-    module->build_id_memory_off = find_build_id(start, module->load_bias, &build_id_length);
-    module->signature = module_signature(start, module->build_id_memory_off);
+    uintptr_t image = image_of(start, loaded->end);
+    module->build_id_memory_off = find_build_id(image, module->load_bias, &build_id_length);
+    module->signature = module_signature(image, module->build_id_memory_off);
     module->path_off = lp_add_string(path, path_length);
     if (module->path_off != UINT32_MAX) {
         module->path_length = path_length;
@@ -91,7 +100,7 @@ static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uin
         lp_count(LP_STAT_MODULES_LOST, 1);
     }
     module->build_id_off =
-        lp_add_string((const char *)start + module->build_id_memory_off, build_id_length);
+        lp_add_string((const char *)image + module->build_id_memory_off, build_id_length);
     if (module->build_id_off != UINT32_MAX) module->build_id_length = build_id_length;
     lp_store_release_u32(&module->published, 1);
     return index;
@@ -101,7 +110,8 @@ static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uin
 // there: it is loaded, and begins where the recorded module began.
 static bool is_same_module(const struct lp_module *module, const struct lp_loaded *loaded) {
     return module->end == loaded->end && module->load_bias == loaded->load_bias &&
-           module->signature == module_signature((uintptr_t)module->start, module->build_id_memory_off);
+           module->signature ==
+               module_signature(image_of(loaded->start, loaded->end), module->build_id_memory_off);
 }
 
 static uint32_t index_of(const struct lp_loaded *loaded, const char *path, uint32_t path_length) {
@@ -168,7 +178,7 @@ void lp_modules_add_program(void) {
     }
     lp_process.loader_start = getauxval(AT_BASE);
     struct lp_loaded program;
-    if (lp_loader_find(getauxval(AT_PHDR), &program)) {
+    if (lp_loader_find(getauxval(AT_ENTRY), &program)) {
         length = read_link("/proc/self/exe", &text);
         index_of(&program, text, length);
     }

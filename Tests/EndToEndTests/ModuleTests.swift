@@ -39,6 +39,21 @@ import Testing
         #expect(functions.contains("main"))
     }
 
+    /// As node is: the loader then knows the program's segments, not the program, as one piece.
+    @Test func `a program with gaps between its segments is named`() async throws {
+        let sample = try await SampleProgram.build(
+            "exits.c",
+            flags: SampleProgram.defaultFlags + ["-no-pie", "-Wl,--section-start=.text=0x900000"])
+        let recording = try Recording(["LEAKPROF_KEEP": "1"])
+        #expect(try await recording.run(sample.path).status == 6)
+        let snapshot = try await recording.snapshot(try #require(recording.regions.first))
+
+        let program = try #require(snapshot.mappings.first)
+        #expect(program.path == sample.path)
+        #expect(!program.buildID.isEmpty)
+        #expect(snapshot.counts(below: "main").inuseSpace == 50 * 3001)
+    }
+
     /// Two builds of one sample whose functions lie at the same places under other names.
     private func plugins() async throws -> (original: String, other: String) {
         func build(_ name: String) async throws -> String {

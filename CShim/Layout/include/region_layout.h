@@ -201,7 +201,7 @@ struct lp_module {
     uint32_t path_length;
     uint32_t build_id_off; // into the strings: the bytes of the note
     uint32_t build_id_length;
-    uint32_t build_id_memory_off; // where the note's bytes lie, from `start`; 0: there is none
+    uint32_t build_id_memory_off; // where the note's bytes lie, from the ELF header; 0: there is none
     uint32_t replaced_by;         // atomic; the module loaded at the same address later, 0: none
     uint32_t published;           // 1 once complete (release)
     uint32_t reserved;
