@@ -13,7 +13,7 @@
 uint32_t __real_lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller);
 uint32_t __wrap_lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller);
 
-static uint64_t compared, replayed;
+static uint64_t compared, replayed, outside;
 
 static void print(const char *title, uint32_t node) {
     char line[160];
@@ -36,6 +36,12 @@ uint32_t __wrap_lp_call_stack(struct lp_thread_block *block, const struct lp_cal
         _exit(99);
     }
     __atomic_fetch_add(&compared, 1, __ATOMIC_RELAXED);
+    // Both ask the same loader: what it does not know, they agree about.
+    for (uint32_t i = node; i != 0; i = lp_process.nodes[i].parent) {
+        if (lp_process.nodes[i].frame >> 48 != 0) continue;
+        __atomic_fetch_add(&outside, 1, __ATOMIC_RELAXED);
+        break;
+    }
     if (block != NULL && block->count > 0) __atomic_fetch_add(&replayed, 1, __ATOMIC_RELAXED);
     return node;
 }
@@ -44,6 +50,6 @@ __attribute__((destructor)) static void report(void) {
     const char *path = getenv("STACK_ORACLE");
     int file = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (file < 0) return;
-    dprintf(file, "%lu %lu\n", compared, replayed);
+    dprintf(file, "%lu %lu %lu\n", compared, replayed, outside);
     close(file);
 }

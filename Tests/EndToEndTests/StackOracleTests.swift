@@ -28,13 +28,14 @@ import Testing
         ).path
     }
 
-    /// Runs a program under the oracle and returns how many stacks were compared.
+    /// Runs a program under the oracle and returns how many stacks were compared, how many of them were found
+    /// by rules, and how many had a frame in no module or were cut.
     private func compare(
         _ program: String, _ arguments: [String] = [], onOldGlibc: Bool = false,
         while body: (RunningProgram) async throws -> Void = { program in
             while (try? await program.line()) != nil {}
         }
-    ) async throws -> (compared: Int, byRules: Int, status: Int32) {
+    ) async throws -> (compared: Int, byRules: Int, outside: Int, status: Int32) {
         let directory = try TemporaryDirectory()
         let (_, status) = try await Programs.with(
             program, arguments,
@@ -46,23 +47,25 @@ import Testing
             ], body: body)
         let lines = try Files.text(of: "\(directory.path)/compared").split(separator: "\n")
             .map { line in line.split(separator: " ").compactMap { Int($0) } }
-        return (lines.reduce(0) { $0 + $1[0] }, lines.reduce(0) { $0 + $1[1] }, status)
+        let sums = (0..<3).map { column in lines.reduce(0) { $0 + $1[column] } }
+        return (sums[0], sums[1], sums[2], status)
     }
 
     @Test(arguments: [false, true])
     func `stacks that exceptions and longjmp end`(onOldGlibc: Bool) async throws {
         let sample = try await SampleProgram.build("throwing.cpp")
-        let (compared, byRules, status) = try await compare(
+        let (compared, byRules, outside, status) = try await compare(
             sample.path, ["5000"], onOldGlibc: onOldGlibc)
         #expect(status == 0)
         #expect(compared > 400_000)
         #expect(byRules == compared)
+        #expect(outside == 0)
     }
 
     @Test func `Swift tasks`() async throws {
         let sample = try await SampleProgram.build(
             "swift-async.swift", flags: ["-O", "-parse-as-library"])
-        let (compared, byRules, status) = try await compare(sample.path)
+        let (compared, byRules, _, status) = try await compare(sample.path)
         #expect(status == 0)
         #expect(compared > 10_000)
         #expect(byRules == compared)
@@ -75,7 +78,7 @@ import Testing
         ["perl", "-e", "my %h; $h{$_} = 'x' x $_ for 1..3000"],
     ])
     func `real programs`(command: [String]) async throws {
-        let (compared, byRules, status) = try await compare(
+        let (compared, byRules, _, status) = try await compare(
             command[0], Array(command.dropFirst()))
         #expect(status == 0)
         #expect(compared > 1000)
@@ -85,13 +88,14 @@ import Testing
     /// A signal frame is beyond the rules: the general unwinder is asked.
     @Test func `signal handlers`() async throws {
         let sample = try await SampleProgram.build("signal-in-vdso.c")
-        let (compared, byRules, status) = try await compare(sample.path) { program in
+        let (compared, byRules, outside, status) = try await compare(sample.path) { program in
             try await program.line(startingWith: "ready")
             try await program.send("\n")
         }
         #expect(status == 0)
         #expect(compared >= 300)
         #expect(byRules < compared)
+        #expect(outside == 0)
     }
 
     @Test(arguments: [false, true])
@@ -108,7 +112,7 @@ import Testing
                 ).path)
         }
         let sample = try await SampleProgram.build("dlopen-leak.c")
-        let (compared, byRules, status) = try await compare(
+        let (compared, byRules, outside, status) = try await compare(
             sample.path, (0..<60).map { plugins[$0 % plugins.count] }, onOldGlibc: onOldGlibc
         ) { program in
             while try await program.line() != "ready" {}
@@ -117,5 +121,6 @@ import Testing
         #expect(status == 0)
         #expect(compared > 60 * 40)
         #expect(byRules == compared)
+        #expect(outside == 0)
     }
 }
