@@ -155,9 +155,6 @@ static inline bool is_done(void *block) {
 
 static SLOW void slow_free(void *block) {
     if (is_done(block) || !lp_has_next_allocator()) return;
-    // The next allocator will want what it keeps in front of the block, and the recorder's own misses
-    // of the caches would come before that one instead of beside it.
-    __builtin_prefetch((const char *)block - 16, 1);
     lp_record_free(block);
     lp_next.free(block);
 }

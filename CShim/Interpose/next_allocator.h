@@ -24,6 +24,10 @@ extern struct lp_next_allocator lp_next;
 // dlsym itself allocates, and such calls have to be served from the early arena.
 bool lp_find_next_allocator(void);
 
+// Whether the functions found are glibc's own; so no two blocks begin less than 32 bytes apart, which
+// is what its smallest chunk takes (MINSIZE in malloc.c).
+bool lp_next_is_glibc(void);
+
 static inline bool lp_has_next_allocator(void) {
     return __builtin_expect(__atomic_load_n(&lp_next.is_found, __ATOMIC_ACQUIRE) != 0, 1) ||
            lp_find_next_allocator();

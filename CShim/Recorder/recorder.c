@@ -175,6 +175,7 @@ static void begin(uint32_t forked_from) {
     lp_process.random.seed =
         config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
     lp_process.live.max_bytes = config->max_memory_bytes;
+    lp_process.live.has_own_words = config->blocks_share_nothing;
     lp_process.can_thin = lp_live_can_revise();
     header->intervals_used = 1;
     if (config->mode == LP_MODE_SAMPLED) {

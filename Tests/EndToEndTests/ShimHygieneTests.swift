@@ -82,7 +82,7 @@ import Testing
             "sigaction", "sigfillset", "__libc_current_sigrtmin", "__libc_current_sigrtmax",
         ]
         // dl_iterate_phdr, which takes the loader's lock, where glibc is too old to be asked otherwise.
-        let loader: Set = ["dlsym", "dl_iterate_phdr", "environ"]
+        let loader: Set = ["dlsym", "dl_iterate_phdr", "environ", "gnu_get_libc_version"]
         let known = weak.union(plain).union(kernel).union(loader)
         #expect(undefined.subtracting(known) == [])
     }

@@ -8,9 +8,11 @@ import Testing
 private final class Table: @unchecked Sendable {
     let pointer = UnsafeMutablePointer<lp_live_table>.allocate(capacity: 1)
 
-    init(maxBytes: UInt64 = 256 << 20) {
+    /// With `hasOwnWords`, no two blocks may share 32 bytes, as in glibc.
+    init(maxBytes: UInt64 = 256 << 20, hasOwnWords: Bool = false) {
         pointer.initialize(to: lp_live_table())
         pointer.pointee.max_bytes = maxBytes
+        pointer.pointee.has_own_words = hasOwnWords
     }
 
     func insert(_ address: UInt, size: UInt64, counter: UInt32 = 1, interval: UInt32 = 0) -> Bool {
@@ -52,21 +54,23 @@ private final class Table: @unchecked Sendable {
         }
     }
 
-    @Test func `agrees with a dictionary over random operations`() {
+    /// Small blocks and large ones, 16 bytes apart or as far as glibc's.
+    @Test(arguments: [16, 32])
+    func `agrees with a dictionary over random operations`(distance: Int) {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SeededGenerator(seed: seed)
-        let table = Table()
+        let table = Table(hasOwnWords: distance == 32)
         var expected: [UInt: UInt64] = [:]
 
         for _ in 0..<200_000 {
-            let address = UInt(random.next(below: 40_000) + 1) * 16
+            let address = UInt((random.next(below: 40_000) + 1) * distance)
             if let size = expected.removeValue(forKey: address) {
                 guard let block = table.remove(address), block.size == size else {
                     Issue.record("lost block \(address) with seed \(seed)")
                     return
                 }
             } else {
-                let size = random.next() >> 21
+                let size = random.next() >> (random.next() % 2 == 0 ? 21 : 55)
                 expected[address] = size
                 guard table.insert(address, size: size) else {
                     Issue.record("no room for block \(address) with seed \(seed)")
@@ -78,13 +82,32 @@ private final class Table: @unchecked Sendable {
         for (address, size) in expected { #expect(table.remove(address)?.size == size) }
     }
 
-    @Test func `misses what is not there, however full it is`() {
-        let table = Table()
+    @Test(arguments: [false, true])
+    func `misses what is not there, however full it is`(hasOwnWords: Bool) {
+        let table = Table(hasOwnWords: hasOwnWords)
         for number in 1...100_000 { _ = table.insert(UInt(number) * 32, size: 1) }
 
         for number in 1...100_000 where table.remove(UInt(number) * 32 + 16) != nil {
             Issue.record("found block \(number), which was never there")
         }
+    }
+
+    /// A block whose free was not seen, found at the address of the next one.
+    @Test(arguments: [(5, 6), (5, 5000), (5000, 5001)])
+    func `tells of a block that is still there`(sizes: (UInt64, UInt64)) {
+        let table = Table(hasOwnWords: true)
+        var stale = lp_live_block()
+        var first = lp_live_block(size: sizes.0, counter: 7, interval_index: 0)
+        var second = lp_live_block(size: sizes.1, counter: 8, interval_index: 0)
+
+        #expect(lp_live_insert(table.pointer, 64, &first, &stale))
+        #expect(stale.counter == 0)
+        #expect(lp_live_insert(table.pointer, 64, &second, &stale))
+
+        #expect(stale.counter == 7)
+        #expect(stale.size == sizes.0)
+        #expect(table.remove(64)?.counter == 8)
+        #expect(table.remove(64) == nil)
     }
 
     @Test func `stays within its memory, and keeps what it has when it is full`() {
@@ -103,24 +126,27 @@ private final class Table: @unchecked Sendable {
         #expect(table.insert(16, size: 6))
     }
 
-    @Test func `keeps every block under threads that free each other's`() {
+    @Test(arguments: [16, 32])
+    func `keeps every block under threads that free each other's`(distance: Int) {
         let threads = 8
         let perThread = 50_000
-        let table = Table()
+        let table = Table(hasOwnWords: distance == 32)
 
         // Each round, a thread inserts its own blocks and removes those its neighbor inserted.
         for round in 0..<3 {
             DispatchQueue.concurrentPerform(iterations: threads) { thread in
                 for number in 0..<perThread {
-                    let address = UInt((round * threads + thread) * perThread + number + 1) * 16
-                    #expect(table.insert(address, size: UInt64(address)))
+                    let address = UInt(
+                        ((round * threads + thread) * perThread + number + 1) * distance)
+                    #expect(table.insert(address, size: UInt64(number % 1000)))
                 }
             }
             DispatchQueue.concurrentPerform(iterations: threads) { thread in
                 let owner = (thread + 1) % threads
                 for number in 0..<perThread {
-                    let address = UInt((round * threads + owner) * perThread + number + 1) * 16
-                    #expect(table.remove(address)?.size == UInt64(address))
+                    let address = UInt(
+                        ((round * threads + owner) * perThread + number + 1) * distance)
+                    #expect(table.remove(address)?.size == UInt64(number % 1000))
                 }
             }
         }

@@ -12,7 +12,8 @@ import LeakprofTestSupport
 enum RecorderSession {
     static let interval: UInt64 = 65536
 
-    private static let directory = try? TemporaryDirectory()
+    /// Given up at the end of the process, where nothing static is.
+    nonisolated(unsafe) private static var directory = try? TemporaryDirectory()
 
     /// The region, once recording has begun.
     static let region: Region = {
@@ -30,6 +31,7 @@ enum RecorderSession {
             bytes.copyBytes(from: path.utf8.prefix(bytes.count - 1))
         }
         lp_recorder_start(&config)
+        atexit { RecorderSession.directory = nil }
         let name = Files.names(in: path).first ?? ""
         return Region(path: "\(path)/\(name)")
     }()

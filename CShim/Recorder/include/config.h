@@ -19,6 +19,7 @@ struct lp_config {
     bool follow_fork;
     bool keep;                          // the region outlives a process that ends by itself
     bool start;                         // false: LEAKPROF_MODE=off
+    bool blocks_share_nothing;          // no two blocks share 32 bytes; not from the environment
     uint32_t errors;                    // LP_CONFIG_ERROR_*
     char directory[LP_DIRECTORY_BYTES]; // "": the default, /dev/shm/leakprof-<uid>
 };

@@ -5,12 +5,10 @@
 // between malloc's return and free's entry nobody else looks that address up, so an insertion has to
 // claim an empty slot and nothing more.
 //
-// Every 64 MiB of address space have a table of their own, since allocators give threads memory that
-// far apart: threads that free what they allocate don't share cache lines, and tables grow one at a
-// time. Such a table is a row of levels, each twice as large as the one before, made when the others
-// are full; entries never move. A bucket is a cache line of five slots and a count of the entries whose
-// home it is but which had to go to one of the next buckets, so a miss usually ends after one line per
-// level. Private anonymous memory: only counters live in the region.
+// Every 64 MiB of address space, an area, have tables of their own, since allocators give threads
+// memory that far apart: threads that free what they allocate don't share cache lines, and tables grow
+// one at a time. Small blocks are in the area's shadow (live_shadow.h), the others in its buckets
+// (live_buckets.h). Private anonymous memory: only counters live in the region.
 #ifndef LEAKPROF_LIVE_TABLE_H
 #define LEAKPROF_LIVE_TABLE_H
 
@@ -25,6 +23,9 @@ struct lp_live_table {
     struct lp_live_area *areas; // NULL: not made yet; atomic
     uint32_t is_revising;       // atomic
     uint32_t revised;           // the interval of the blocks that are being revised; atomic
+    uint32_t leaves;            // of the shadow; atomic
+    uint32_t pieces;            // of these, in use; atomic
+    bool has_own_words;         // set before use: no two blocks share 32 bytes
 };
 
 // A recorded block that has not been freed.
