@@ -4,6 +4,7 @@
 
 #include "free_filter.h"
 #include "process.h"
+#include "raw.h"
 #include "thin.h"
 
 uint64_t lp_interval_now(void) {
@@ -29,11 +30,12 @@ void lp_interval_change(uint64_t interval_bytes) {
     uint32_t index = index_of(interval_bytes);
     if (old == 0) lp_filter_forget_exact();
     if (index == 0) lp_filter_use(false);
-    // A full barrier, as the compare-and-swap of an insertion is. Who inserts a block under the old
-    // interval looks at the new one afterwards (record() in recorder.c), so every block is found by it
-    // or by the pass over the table.
     __atomic_store_n(current, index, __ATOMIC_SEQ_CST);
     lp_process_change_token();
+    // Who inserts a block under the old interval looks at the new one afterwards (insert() in
+    // recorder.c). Now that all threads have passed a barrier, each such block is found by it or by the
+    // pass over the table.
+    lp_sys_barrier();
     bool is_longer = interval_bytes > lp_process.intervals[old];
     uint32_t used = lp_load_relaxed_u32(&lp_process.header->intervals_used);
     for (uint32_t from = 0; is_longer && from < used; from++) {

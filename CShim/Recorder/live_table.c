@@ -32,14 +32,14 @@ void *lp_live_map(size_t bytes) {
     return memory;
 }
 
-// The shadow gets three quarters of what the table may have: what comes later goes to the buckets,
+// The shadow gets five eighths of what the table may have: what comes later goes to the buckets,
 // which take less. Of those, a part is kept for blocks that come while others are thinned out to make
 // room, and a part for areas that come later.
 static uint64_t limit_of(struct lp_live_table *table, enum lp_live_use use) {
     if (use == LP_LIVE_FIRST_LEVEL) return table->max_bytes;
-    if (use == LP_LIVE_SHADOW) return table->max_bytes / 4 * 3;
+    if (use == LP_LIVE_SHADOW) return table->max_bytes / 8 * 5;
     bool is_thinning = lp_load_relaxed_u32(&table->is_revising) != 0;
-    return is_thinning ? table->max_bytes / 16 * 15 : table->max_bytes / 8 * 7;
+    return is_thinning ? table->max_bytes / 8 * 7 : table->max_bytes / 4 * 3;
 }
 
 bool lp_live_reserve(struct lp_live_table *table, uint64_t bytes, enum lp_live_use use) {

@@ -175,8 +175,9 @@ static void begin(uint32_t forked_from) {
     lp_process.random.seed =
         config->seed != 0 ? config->seed : (identity->image_nonce ^ identity->pid) | 1;
     lp_process.live.max_bytes = config->max_memory_bytes;
-    lp_process.live.has_own_words = config->blocks_share_nothing;
     lp_process.can_thin = lp_live_can_revise();
+    // Without a barrier for all threads, every insertion needs one of its own.
+    lp_process.live.has_own_words = config->blocks_share_nothing && lp_process.can_thin;
     header->intervals_used = 1;
     if (config->mode == LP_MODE_SAMPLED) {
         lp_process.intervals[1] = config->interval_bytes;
@@ -297,6 +298,7 @@ static bool insert(void *block, const struct lp_live_block *live) {
     uintptr_t address = (uintptr_t)block;
     if (live->interval_index != 0) lp_filter_add(address);
     bool is_inserted = lp_live_insert(&lp_process.live, address, live, &stale);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__builtin_expect(stale.counter != 0, 0)) {
         lp_count(LP_STAT_REPLACED, 1);
         lp_count_freed(&stale);

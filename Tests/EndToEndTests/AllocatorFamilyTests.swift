@@ -30,15 +30,15 @@ import Testing
         #expect(statistics["unknown_frees"] == nil)
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: allocators)
-    func `the next allocator may be any`(allocator: String) async throws {
+    @Test(.timeLimit(.minutes(1)), arguments: allocators, [1, 30, 4001])
+    func `the next allocator may be any`(allocator: String, size: Int64) async throws {
         let sample = try await SampleProgram.build(
             "exact-sites.c", flags: ["-O2", "-g", "-fno-builtin", "-pthread"])
         let recording = try Recording()
         let others = allocator.isEmpty ? [] : [allocator]
 
         let (snapshot, status) = try await recording.with(
-            sample.path, ["50", "2", "100000"], preloading: others
+            sample.path, ["50", "2", "100000", "\(size)"], preloading: others
         ) { program in
             try await program.line(startingWith: "ready")
             if !allocator.isEmpty {
@@ -51,7 +51,11 @@ import Testing
         }
 
         #expect(status == 0)
-        for size: Int64 in [4001, 4002, 4003] { #expect(snapshot.blocksBySize[size] == 50) }
+        for (more, site) in ["first_site", "second_site", "third_site"].enumerated() {
+            let counts = snapshot.counts(below: site)
+            #expect(counts.inuseObjects == 50, "\(site)")
+            #expect(counts.inuseSpace == 50 * (size + Int64(more)), "\(site)")
+        }
         #expect(snapshot.counts(below: "churn_site").inuseObjects == 0)
         #expect(snapshot.counts(below: "churn_site").allocObjects == 100_000)
     }

@@ -8,19 +8,22 @@ import Testing
 
     /// Many pairs, some freed by other threads than allocated them: nothing drifts.
     @Test(
-        .timeLimit(.minutes(3)), arguments: [(1, 10_000_000), (8, 10_000_000), (16, 100_000_000)])
-    func `counts and bytes are exact after many pairs`(threads: Int, pairs: Int64) async throws {
+        .timeLimit(.minutes(3)),
+        arguments: [(1, 10_000_000, 1), (8, 10_000_000, 4001), (16, 100_000_000, 40)])
+    func `counts and bytes are exact after many pairs`(threads: Int, pairs: Int64, size: Int)
+        async throws
+    {
         let sample = try await SampleProgram.build("exact-sites.c", flags: Self.flags)
         let recording = try Recording(["LEAKPROF_MODE": "exact"])
 
         let (snapshot, status) = try await recording.snapshotWhenReady(
-            sample.path, ["1000", "\(threads)", "\(pairs)"])
+            sample.path, ["1000", "\(threads)", "\(pairs)", "\(size)"])
 
         #expect(status == 0)
-        for (site, size) in [("first_site", 4001), ("second_site", 4002), ("third_site", 4003)] {
+        for (more, site) in ["first_site", "second_site", "third_site"].enumerated() {
             let counts = snapshot.counts(below: site)
             #expect(counts.inuseObjects == 1000, "\(site)")
-            #expect(counts.inuseSpace == Int64(1000 * size), "\(site)")
+            #expect(counts.inuseSpace == Int64(1000 * (size + more)), "\(site)")
         }
         #expect(snapshot.counts(below: "third_site").allocObjects == 2000)
         let churn = snapshot.counts(below: "churn_site")
@@ -105,13 +108,14 @@ import Testing
     /// Threads free each other's blocks while others are thinned out: what is all freed is all counted.
     @Test(.timeLimit(.minutes(2)), arguments: 1...5)
     func `nothing is counted twice while blocks are thinned out`(round: Int) async throws {
+        let size = round % 2 == 0 ? 101 : 1001
         let sample = try await SampleProgram.build("exact-sites.c", flags: Self.flags)
         let recording = try Recording([
-            "LEAKPROF_MODE": "exact", "LEAKPROF_MAX_MEMORY": "1MiB", "LEAKPROF_SEED": "\(round)",
+            "LEAKPROF_MODE": "exact", "LEAKPROF_MAX_MEMORY": "4MiB", "LEAKPROF_SEED": "\(round)",
         ])
 
         let (snapshot, status) = try await recording.snapshotWhenReady(
-            sample.path, ["20000", "8", "3000000"])
+            sample.path, ["100000", "8", "3000000", "\(size)"])
 
         #expect(status == 0)
         let statistics = try #require(snapshot.facts.recording).statistics
@@ -119,12 +123,17 @@ import Testing
         let churn = snapshot.counts(below: "churn_site")
         #expect(churn.inuseObjects == 0)
         #expect(churn.inuseSpace == 0)
-        for (site, size) in [("first_site", 4001.0), ("second_site", 4002), ("third_site", 4003)] {
+        // On a busy machine, the thread that makes room may have to wait while others allocate.
+        let dropped = Double(statistics["dropped_no_memory_bytes", default: 0])
+        for (more, site) in ["first_site", "second_site", "third_site"].enumerated() {
             let samples = snapshot.samples.filter { snapshot.functions(of: $0).contains(site) }
             let counts = samples.reduce(into: AllocationCounts.zero) { $0 += $1.counts }
             let variance = samples.reduce(into: SamplingVariance.zero) { $0 += $1.variance }
             let error = Double(variance.inuseSpace).squareRoot()
-            #expect(abs(Double(counts.inuseSpace) - 20000 * size) <= 4.5 * error, "\(site)")
+            #expect(
+                abs(Double(counts.inuseSpace) - 100_000 * Double(size + more)) <= 4.5 * error
+                    + dropped,
+                "\(site)")
         }
     }
 

@@ -111,7 +111,8 @@ import Testing
         let sample = try await SampleProgram.build(
             "exact-sites.c", flags: SampleProgram.defaultFlags + ["-pthread"])
         let recording = try Recording()
-        let (snapshot, _) = try await recording.with(sample.path, ["100", "2", "1000"]) { program in
+        let (snapshot, _) = try await recording.with(sample.path, ["100", "2", "1000", "4001"]) {
+            program in
             try await program.line(startingWith: "ready")
             return try await recording.snapshot(of: program, name: "profile")
         }
