@@ -19,7 +19,7 @@ static void print(const char *title, uint32_t node) {
     char line[160];
     dprintf(2, "%s\n", title);
     for (; node != 0; node = lp_process.nodes[node].parent) {
-        uint64_t frame = lp_process.nodes[node].frame;
+        uint64_t frame = lp_node_frame(&lp_process.nodes[node]);
         snprintf(line, sizeof line, "  %#lx in %.*s\n", frame & LP_ADDRESS_MASK,
                  (int)lp_process.modules[frame >> 48].path_length,
                  lp_process.strings + lp_process.modules[frame >> 48].path_off);
@@ -38,7 +38,7 @@ uint32_t __wrap_lp_call_stack(struct lp_thread_block *block, const struct lp_cal
     __atomic_fetch_add(&compared, 1, __ATOMIC_RELAXED);
     // Both ask the same loader: what it does not know, they agree about.
     for (uint32_t i = node; i != 0; i = lp_process.nodes[i].parent) {
-        if (lp_process.nodes[i].frame >> 48 != 0) continue;
+        if (lp_node_frame(&lp_process.nodes[i]) >> 48 != 0) continue;
         __atomic_fetch_add(&outside, 1, __ATOMIC_RELAXED);
         break;
     }

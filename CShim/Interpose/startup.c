@@ -32,7 +32,7 @@ static void start_recording(void) {
     config.blocks_share_nothing = lp_next_is_glibc();
     lp_record_early(lp_early_allocations(), lp_early_bytes());
     lp_recorder_start(&config);
-    if (lp_process_state() == LP_PROCESS_RECORDING) lp_region_copy_on_signal(config.signal);
+    if (lp_process_has_region()) lp_region_copy_on_signal(config.signal);
 }
 
 __attribute__((constructor)) static void start(void) {

@@ -189,6 +189,9 @@ void lp_config_parse(const char *const *environment, struct lp_config *config) {
         } else if ((value = value_of(entry, "LEAKPROF_FOLLOW")) != NULL) {
             error = LP_CONFIG_ERROR_FOLLOW;
             understood = parse_flag(value, &config->follow_fork);
+        } else if ((value = value_of(entry, "LEAKPROF_PAUSED")) != NULL) {
+            error = LP_CONFIG_ERROR_PAUSED;
+            understood = parse_flag(value, &config->paused);
         } else if ((value = value_of(entry, "LEAKPROF_KEEP")) != NULL) {
             error = LP_CONFIG_ERROR_KEEP;
             understood = parse_keep(value, &config->keep);

@@ -80,9 +80,9 @@ bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_s
     return true;
 }
 
-void lp_sampler_rest(void) {
+void lp_sampler_rest(uint64_t room_bytes) {
     lp_thread.interval_bytes = UINT64_MAX;
-    lp_thread.room = UINT64_MAX / 2;
+    lp_thread.room = room_bytes;
 }
 
 static uint64_t rounded(double value) {

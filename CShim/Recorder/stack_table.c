@@ -12,7 +12,9 @@ static uint32_t hash_of(uint32_t parent, uint64_t frame) {
 static uint32_t find_in_chain(uint32_t from, uint32_t until, uint32_t parent, uint64_t frame) {
     for (uint32_t index = from; index != until && index != 0;) {
         const struct lp_node *node = &lp_process.nodes[index];
-        if (node->frame == frame && node->parent == parent) return index;
+        if (node->frame_low == (uint32_t)frame && node->frame_high == frame >> 32 &&
+            node->parent == parent)
+            return index;
         index = node->next;
     }
     return 0;
@@ -29,7 +31,8 @@ uint32_t lp_stack_child(uint32_t parent, uint64_t frame) {
     uint32_t index = lp_add_relaxed_u32(used, 1);
     if (index >= lp_process.nodes_capacity) return 0;
     struct lp_node *node = &lp_process.nodes[index];
-    node->frame = frame;
+    node->frame_low = (uint32_t)frame;
+    node->frame_high = (uint32_t)(frame >> 32);
     node->parent = parent;
     for (;;) {
         uint32_t seen = head;

@@ -19,7 +19,7 @@ package struct Region: Sendable {
     /// snapshot can tell them apart. It is ignored for dead processes and copies.
     package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         let process = runningProcess()
-        let file = try open(forEpochRequest: startsEpoch && process != nil)
+        let file = try open(forRequests: startsEpoch && process != nil)
         let header = try RegionHeader(of: file)
         if startsEpoch, process != nil { file.requestEpoch(after: header.raw.epoch) }
         let tables = try RegionTables(of: file, header: header)
@@ -32,9 +32,31 @@ package struct Region: Sendable {
     /// The header and the tables' use, for people who debug the recording itself: name and value, in
     /// the order of the header.
     package func inspect() throws(CaptureError) -> [(name: String, value: String)] {
-        let file = try open(forEpochRequest: false)
+        let file = try open(forRequests: false)
         let tables = try RegionTables(of: file, header: try RegionHeader(of: file))
         return RegionInspection(tables: tables).lines
+    }
+
+    /// Asks the target to record its allocations, or to pause.
+    ///
+    /// It does so when it allocates next, some tens of kilobytes later at most; ``isRecording()`` tells. Throws
+    /// when the region can't be written, or its process does not record and never will.
+    package func request(recording: Bool) throws(CaptureError) {
+        let file = try RegionFile(path: path, forRequests: true)
+        let header = try RegionHeader(of: file).raw
+        guard runningProcess() != nil, header.state != UInt32(LP_STATE_ENDED) else {
+            throw .unsupported("\(path) is of a process that has ended")
+        }
+        guard header.state != UInt32(LP_STATE_OFF) else {
+            throw .unsupported(
+                "process \(header.pid) can't record: " + RegionWords.offReason(header.off_reason))
+        }
+        file.request(wanted: recording ? LP_WANTED_RECORDING : LP_WANTED_PAUSED)
+    }
+
+    /// Whether allocations are recorded now.
+    package func isRecording() throws(CaptureError) -> Bool {
+        try RegionHeader(of: try open(forRequests: false)).raw.state == UInt32(LP_STATE_RECORDING)
     }
 
     /// The process that is writing the region, if it is still there.
@@ -60,8 +82,8 @@ package struct Region: Sendable {
     package func remove() { unlink(path) }
 
     /// A reader who may not write the file can't ask for an epoch, and still reads.
-    private func open(forEpochRequest: Bool) throws(CaptureError) -> RegionFile {
-        if forEpochRequest, let file = try? RegionFile(path: path, forEpochRequest: true) {
+    private func open(forRequests: Bool) throws(CaptureError) -> RegionFile {
+        if forRequests, let file = try? RegionFile(path: path, forRequests: true) {
             return file
         }
         return try RegionFile(path: path)
@@ -146,6 +168,7 @@ struct FactsReader {
         case UInt32(LP_STATE_ENDED): "ended"
         case UInt32(LP_STATE_OFF): "off: " + RegionWords.offReason(header.off_reason)
         case _ where process == nil && !isCopy: "killed"
+        case UInt32(LP_STATE_PAUSED): "paused"
         default: "recording"
         }
     }

@@ -13,9 +13,9 @@ struct RegionFile: ~Copyable {
 
     /// Opens a region of this user, or of any user for root.
     ///
-    /// With `forEpochRequest` it is opened for writing too, which ``requestEpoch(after:)`` needs.
-    init(path: String, forEpochRequest: Bool = false) throws(CaptureError) {
-        (descriptor, bytes) = try Self.open(path, forEpochRequest ? .readWrite : .readOnly)
+    /// With `forRequests` it is opened for writing too, which what asks something of the shim needs.
+    init(path: String, forRequests: Bool = false) throws(CaptureError) {
+        (descriptor, bytes) = try Self.open(path, forRequests ? .readWrite : .readOnly)
         self.path = path
     }
 
@@ -97,10 +97,15 @@ struct RegionFile: ~Copyable {
     /// Best effort: the target starts it with its next allocation, and a region that can't be written
     /// is read all the same.
     func requestEpoch(after epoch: UInt32) {
-        guard let offset = MemoryLayout<lp_header>.offset(of: \lp_header.epoch_request),
-            epoch < UInt32.max
-        else { return }
-        _ = withUnsafeBytes(of: epoch + 1) { bytes in
+        if epoch < UInt32.max { write(epoch + 1, to: \lp_header.epoch_request) }
+    }
+
+    /// Asks the shim to record or to pause; `wanted` is one of LP_WANTED_*.
+    func request(wanted: Int32) { write(UInt32(wanted), to: \lp_header.wanted) }
+
+    private func write(_ value: UInt32, to field: PartialKeyPath<lp_header>) {
+        guard let offset = MemoryLayout<lp_header>.offset(of: field) else { return }
+        _ = withUnsafeBytes(of: value) { bytes in
             try? descriptor.writeAll(toAbsoluteOffset: Int64(offset), bytes)
         }
     }

@@ -89,6 +89,10 @@ struct RegionTables {
     }
 }
 
+extension lp_node {
+    var frame: UInt64 { UInt64(frame_high) << 32 | UInt64(frame_low) }
+}
+
 extension lp_counter {
     /// What was freed by the owner and by others.
     var allFreedObjects: UInt64 { freed_objects &+ foreign_freed_objects }

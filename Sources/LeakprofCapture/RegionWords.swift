@@ -71,6 +71,7 @@ enum RegionWords {
             (LP_CONFIG_ERROR_SEED, "LEAKPROF_SEED"),
             (LP_CONFIG_ERROR_KEEP, "LEAKPROF_KEEP"),
             (LP_CONFIG_ERROR_OVERHEAD, "LEAKPROF_OVERHEAD"),
+            (LP_CONFIG_ERROR_PAUSED, "LEAKPROF_PAUSED"),
         ]
         return variables.filter { bits & UInt64($0.0) != 0 }.map(\.1)
     }
@@ -144,6 +145,7 @@ struct RegionInspection {
         case UInt32(LP_STATE_RECORDING): "recording"
         case UInt32(LP_STATE_OFF): "off: " + RegionWords.offReason(raw.off_reason)
         case UInt32(LP_STATE_ENDED): "ended"
+        case UInt32(LP_STATE_PAUSED): "paused"
         default: "unknown \(raw.state)"
         }
     }

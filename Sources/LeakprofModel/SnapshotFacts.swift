@@ -73,7 +73,7 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
 package struct RecordingFacts: Sendable, Equatable, Codable {
     /// `auto`, `exact` or `sampled`.
     package var mode: String
-    /// `recording`, `ended` (the program ran its exit handlers), `killed` (the process is gone without
+    /// `recording`, `paused` (by its user), `ended` (the program ran its exit handlers), `killed` (the process is gone without
     /// having run them), or `off: ` and the reason.
     package var state: String
     /// The sampling interval in force, in bytes; 0 when every block is recorded.

@@ -16,6 +16,7 @@ struct LeakprofCommand: ParsableCommand {
         version: Leakprof.version,
         subcommands: [
             RunCommand.self, SnapshotCommand.self, TopCommand.self, DiffCommand.self,
-            FlamegraphCommand.self, ExportCommand.self, DoctorCommand.self, InspectCommand.self,
+            FlamegraphCommand.self, ExportCommand.self, AttachCommand.self, DetachCommand.self,
+            DoctorCommand.self, InspectCommand.self,
         ])
 }

@@ -40,6 +40,9 @@ struct RecordingOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Record forked children too, each for itself.")
     var followFork = true
 
+    @Flag(help: "Load the shim and record nothing until leakprof attach PID.")
+    var paused = false
+
     @Option(
         help: ArgumentHelp(
             "The signal that makes the program write a copy of its recording. "
@@ -72,6 +75,8 @@ struct RecordingOptions: ParsableArguments {
             && ["", "b", "k", "kb", "kib", "m", "mb", "mib", "g", "gb", "gib"].contains(unit)
     }
 
+    var isPaused: Bool { paused || Console.environment("LEAKPROF_PAUSED") == "1" }
+
     /// The variables that differ from what the environment says anyway.
     var environment: [String: String] {
         var variables: [String: String] = [:]
@@ -82,6 +87,7 @@ struct RecordingOptions: ParsableArguments {
         variables["LEAKPROF_MAX_MEMORY"] = maxMemory
         variables["LEAKPROF_DIR"] = directory
         variables["LEAKPROF_SIGNAL"] = signal
+        if paused { variables["LEAKPROF_PAUSED"] = "1" }
         if !followFork { variables["LEAKPROF_FOLLOW"] = "0" }
         return variables
     }

@@ -53,6 +53,12 @@ struct RunCommand: ParsableCommand {
     }
 
     private func announce(_ child: ChildProcess) {
+        guard !recording.isPaused else {
+            Console.say(
+                "leakprof: pid \(child.pid) is not recorded yet   "
+                    + "start with: leakprof attach \(child.pid)")
+            return
+        }
         let mode = recording.mode?.rawValue ?? Console.environment("LEAKPROF_MODE") ?? "auto"
         let budget = recording.overhead ?? Console.environment("LEAKPROF_OVERHEAD") ?? "3"
         let how = mode == "auto" ? "auto: exact while under \(budget) % CPU" : mode

@@ -1,5 +1,6 @@
 import Glibc
 import LeakprofCapture
+import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
@@ -12,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "run", "snapshot", "top", "diff", "flamegraph", "export", "inspect", "doctor",
+        "", "run", "snapshot", "top", "diff", "flamegraph", "export", "attach", "detach", "inspect",
+        "doctor",
     ])
     func `help`(command: String) async throws {
         let finished = try await Programs.run(
@@ -144,6 +146,51 @@ import Testing
         #expect(finished.status == 6)
         #expect(finished.errors.contains("statically linked"))
         #expect(!finished.errors.contains("recording pid"))
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `recording starts and pauses on demand`() async throws {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording(["LEAKPROF_PAUSED": "1"])
+
+        let (_, status) = try await recording.with(sample.path) { program in
+            func grow() async throws {
+                try await program.send("\n")
+                try await program.line(startingWith: "grown")
+            }
+            func live() async throws -> Int64 {
+                try await recording.snapshot(of: program).counts(below: "grow").inuseObjects
+            }
+            func ask(_ command: String) async throws -> String {
+                try await Programs.succeed(
+                    BuiltProducts.leakprof, [command, "\(program.pid)"],
+                    environment: ["LEAKPROF_DIR": recording.directory.path])
+            }
+            try await program.line(startingWith: "ready")
+            try await grow()
+            let paused = try await recording.snapshot(of: program)
+            #expect(paused.facts.recording?.state == "paused")
+            #expect(paused.totals.allocObjects == 0)
+
+            // Noticed within 64 KiB of allocations, and then nothing is missed.
+            let answer = try await ask("attach")
+            #expect(answer.contains("records as soon as it allocates"))
+            try await grow()
+            let first = try await live()
+            #expect((940...1000).contains(first))
+            try await grow()
+            #expect(try await live() == first + 1000)
+            #expect(try await ask("attach").contains("recording process"))
+
+            _ = try await ask("detach")
+            try await grow()
+            #expect(try await live() == first + 1000)
+            #expect(try await ask("detach").contains("paused process"))
+
+            _ = try await ask("attach")
+            try await grow()
+            #expect(try await live() > first + 1900)
+        }
+        #expect(status == 0)
     }
 
     @Test func `snapshots get names of their own, and existing files stay`() async throws {

@@ -60,6 +60,7 @@ private func parse(_ variables: [String]) -> lp_config {
         ("LEAKPROF_SIGNAL=SIGSEGV", LP_CONFIG_ERROR_SIGNAL),
         ("LEAKPROF_SIGNAL=SIGRTMIN+70", LP_CONFIG_ERROR_SIGNAL),
         ("LEAKPROF_FOLLOW=yes", LP_CONFIG_ERROR_FOLLOW),
+        ("LEAKPROF_PAUSED=yes", LP_CONFIG_ERROR_PAUSED),
         ("LEAKPROF_KEEP=parent=", LP_CONFIG_ERROR_KEEP),
         ("LEAKPROF_SEED=x", LP_CONFIG_ERROR_SEED),
         ("LEAKPROF_DIR=relative", LP_CONFIG_ERROR_DIR),

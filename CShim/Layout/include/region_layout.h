@@ -6,8 +6,9 @@
 //   offset 0                                                                        region_bytes
 //   | header | statistics | intervals | epochs | modules | strings | buckets | nodes | counters |
 //
-// Who writes. The shim is the only writer of everything but `epoch_request`, which an analyzer may
-// raise to ask for a new birth epoch. Nothing is ever removed or moved: tables are filled by taking the
+// Who writes. The shim is the only writer of everything but two fields: `epoch_request`, which an
+// analyzer may raise to ask for a new birth epoch, and `wanted`, with which it starts and pauses
+// recording. Nothing is ever removed or moved: tables are filled by taking the
 // next index with an atomic add on `*_used`, writing the record, then publishing it (a release store or
 // a compare-and-swap that makes it reachable). A record that was taken but never published is all zero.
 //
@@ -33,7 +34,7 @@
 // "LEAKREG1" in memory order. Written last during creation, with release order.
 #define LP_MAGIC 0x314745524b41454cULL
 // Raised whenever the meaning of a field changes. Readers refuse every other value.
-#define LP_LAYOUT_VERSION 2
+#define LP_LAYOUT_VERSION 3
 
 // Bytes. A region smaller than the minimum has no room for its tables; the maximum bounds a reader.
 #define LP_REGION_BYTES_MIN 262144
@@ -59,8 +60,13 @@
 // Values of `state`.
 #define LP_STATE_STARTING 0
 #define LP_STATE_RECORDING 1
-#define LP_STATE_OFF 2   // `off_reason` says why
-#define LP_STATE_ENDED 3 // the process ran its exit handlers; late frees are still counted
+#define LP_STATE_OFF 2    // `off_reason` says why
+#define LP_STATE_ENDED 3  // the process ran its exit handlers; late frees are still counted
+#define LP_STATE_PAUSED 4 // allocations are not recorded; frees of what was recorded are still counted
+
+// Values of `wanted`.
+#define LP_WANTED_RECORDING 0
+#define LP_WANTED_PAUSED 1
 
 // Values of `off_reason`.
 #define LP_OFF_NONE 0
@@ -114,6 +120,7 @@
 #define LP_CONFIG_ERROR_SEED 256
 #define LP_CONFIG_ERROR_KEEP 512
 #define LP_CONFIG_ERROR_OVERHEAD 1024
+#define LP_CONFIG_ERROR_PAUSED 2048
 
 // Sampling intervals in force during the run, in bytes; entry 0 is 0 and means exact.
 #define LP_INTERVALS 62
@@ -159,14 +166,16 @@ struct lp_header {
     uint32_t state;          // atomic
     uint32_t off_reason;     // atomic, set before `state` becomes LP_STATE_OFF
     uint32_t epoch;          // atomic, never decreases; the birth epoch of new blocks, from 1
-    uint32_t epoch_request;  // atomic; the analyzer's only field: the epoch it wants started
+    uint32_t epoch_request;  // atomic; an analyzer's: the epoch it wants started
     uint32_t interval_index; // atomic; the sampling interval in force
     uint32_t
         recording_ppm; // atomic; auto mode: what recording cost lately, in millionths of the CPU time
     uint64_t ended_monotonic_ns; // 0 until LP_STATE_ENDED
     uint64_t next_epoch_ns;      // atomic; monotonic time at which the clock starts the next epoch
     uint64_t last_active_ns;     // atomic; monotonic time of a recent allocation
-    uint64_t reserved2[2];
+    uint32_t wanted;             // atomic; an analyzer's: LP_WANTED_*
+    uint32_t reserved1;
+    uint64_t reserved2;
 
     // How many records of each table are taken; atomic, only grow. May exceed the capacity.
     uint32_t epochs_used;
@@ -210,11 +219,13 @@ struct lp_module {
 // One frame of a stack trace; the trace is the chain of parents, so traces share their outer frames.
 // Record 0 is the empty trace: the parent of outermost frames, and the stack of blocks without one.
 struct lp_node {
-    uint64_t frame;  // return address | module index << 48; for a signal frame, the address plus one
-    uint32_t parent; // the caller's node
-    uint32_t next;   // next node with the same hash, 0 ends
+    // Return address | module index << 48; for a signal frame, the address plus one. In two halves, or
+    // the record would need 4 more bytes to be aligned.
+    uint32_t frame_low;
+    uint32_t frame_high;
+    uint32_t parent;         // the caller's node
+    uint32_t next;           // next node with the same hash, 0 ends
     uint32_t newest_counter; // atomic; of the trace that ends here, 0: none
-    uint32_t reserved;
 };
 
 // What was allocated at one stack trace in one birth epoch, and how much of that was freed since.
@@ -283,11 +294,15 @@ struct lp_status {
 #define LP_HEADER_EPOCHS_USED_OFF 256
 #define LP_EPOCH_BYTES 16
 #define LP_MODULE_BYTES 72
-#define LP_NODE_BYTES 24
+#define LP_NODE_BYTES 20
 #define LP_COUNTER_BYTES 80
 #define LP_COUNTER_ALLOCATED_OFF 32
 #define LP_COUNTER_STACK_OFF 48
 #define LP_SAMPLED_ALLOCATED_OFF 32
+
+static inline uint64_t lp_node_frame(const struct lp_node *node) {
+    return node->frame_low | (uint64_t)node->frame_high << 32;
+}
 
 static inline uint32_t lp_layout_signature(void) {
     uint32_t hash = LP_LAYOUT_VERSION;

@@ -18,6 +18,7 @@ struct lp_config {
     int32_t signal; // that makes the target write a copy of its region; 0: none
     bool follow_fork;
     bool keep;                          // the region outlives a process that ends by itself
+    bool paused;                        // recording waits until an analyzer wants it
     bool start;                         // false: LEAKPROF_MODE=off
     bool blocks_share_nothing;          // no two blocks share 32 bytes; not from the environment
     uint32_t errors;                    // LP_CONFIG_ERROR_*

@@ -21,7 +21,8 @@ enum {
     LP_PROCESS_STARTING,
     LP_PROCESS_RECORDING,
     LP_PROCESS_OFF,
-    LP_PROCESS_ENDED, // exit handlers ran: frees are still counted, allocations are not
+    LP_PROCESS_ENDED,  // exit handlers ran: frees are still counted, allocations are not
+    LP_PROCESS_PAUSED, // likewise, until an analyzer wants otherwise
 };
 
 // Threads that can have a block (thread_block.h) at a time.
@@ -81,6 +82,12 @@ extern union lp_process_pages lp_process_pages;
 
 static inline uint32_t lp_process_state(void) {
     return lp_load_acquire_u32(&lp_process.state);
+}
+
+// Whether frees are counted: there may be blocks that were recorded.
+static inline bool lp_process_has_region(void) {
+    uint32_t state = lp_process_state();
+    return state == LP_PROCESS_RECORDING || state == LP_PROCESS_ENDED || state == LP_PROCESS_PAUSED;
 }
 
 // Makes every thread ask at its next allocation what is to be done.

@@ -19,6 +19,10 @@ void lp_recorder_start(const struct lp_config *config);
 // In place of lp_recorder_start() when nothing is to be recorded.
 void lp_recorder_stay_off(void);
 
+// Looks up what has changed: a forked child begins to record, an analyzer wants recording to pause or
+// to go on. Returns whether allocations are recorded now.
+bool lp_recorder_look(void);
+
 // Ends recording of allocations when the process ends by itself: removes the region, or gives back the
 // part of it that was never used when it is to be kept. Frees are counted still.
 void lp_recorder_end(void);

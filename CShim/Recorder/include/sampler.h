@@ -20,8 +20,8 @@ bool lp_sampler_takes(uint64_t size, uint64_t interval_bytes, struct lp_random_s
 // A random number in (0, 1] from this thread's generator.
 double lp_sampler_uniform(struct lp_random_source *source);
 
-// Lets this thread allocate without asking, until the process's token changes.
-void lp_sampler_rest(void);
+// Lets this thread allocate so much without asking, unless the process's token changes.
+void lp_sampler_rest(uint64_t room_bytes);
 
 // What a recorded block adds to the estimates beyond itself; see struct lp_sampled.
 struct lp_weight {
