@@ -158,6 +158,7 @@ struct FactsReader {
         let cut = isCopy ? header.copy_cut_epoch : header.epoch
         return RecordingFacts(
             mode: RegionWords.mode(header.mode), state: state, intervalBytes: interval,
+            costPpm: header.mode == UInt32(LP_MODE_AUTO) ? Int64(header.recording_ppm) : nil,
             maxDepth: Int64(header.max_depth), cutEpoch: cut, epochs: epochs,
             statistics: statistics, regionBytes: Int64(clamping: header.region_bytes),
             liveTableBytes: Int64(clamping: tables.statistic(LP_STAT_LIVE_TABLE_BYTES)))

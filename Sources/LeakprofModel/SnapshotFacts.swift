@@ -78,6 +78,8 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
     package var state: String
     /// The sampling interval in force, in bytes; 0 when every block is recorded.
     package var intervalBytes: Int64
+    /// What recording cost lately, in millionths of the target's CPU time; `nil` where it is not measured.
+    package var costPpm: Int64?
     /// Frames kept per stack trace.
     package var maxDepth: Int64
     /// Blocks born in later epochs were allocated after the snapshot was begun.
@@ -90,13 +92,15 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
     package var liveTableBytes: Int64
 
     package init(
-        mode: String, state: String, intervalBytes: Int64 = 0, maxDepth: Int64 = 0,
+        mode: String, state: String, intervalBytes: Int64 = 0, costPpm: Int64? = nil,
+        maxDepth: Int64 = 0,
         cutEpoch: UInt32 = 0, epochs: [EpochFacts] = [], statistics: [String: Int64] = [:],
         regionBytes: Int64 = 0, liveTableBytes: Int64 = 0
     ) {
         self.mode = mode
         self.state = state
         self.intervalBytes = intervalBytes
+        self.costPpm = costPpm
         self.maxDepth = maxDepth
         self.cutEpoch = cutEpoch
         self.epochs = epochs

@@ -68,10 +68,22 @@ package struct TextReport: Sendable {
         return parts.isEmpty ? "" : "   " + parts.joined(separator: ", ")
     }
 
+    /// How much is recorded: `exact`, or `auto: sampled every 64 KiB at 1.2 % CPU`.
+    private static func samplingWords(_ recording: RecordingFacts) -> String {
+        let sampled = "sampled every \(Quantity.bytes(recording.intervalBytes))"
+        switch recording.mode {
+        case "auto":
+            let how = "auto: " + (recording.intervalBytes == 0 ? "exact" : sampled)
+            guard let cost = recording.costPpm, cost > 0 else { return how }
+            return how + " at \(Quantity.fixed(Double(cost) / 10000, 1)) % CPU"
+        case "exact" where recording.intervalBytes != 0:
+            return "exact until memory ran out: now " + sampled
+        default: return recording.intervalBytes == 0 ? "exact" : sampled
+        }
+    }
+
     static func recordingWords(_ recording: RecordingFacts) -> String {
-        let how =
-            recording.intervalBytes == 0
-            ? "exact" : "sampled every \(Quantity.bytes(recording.intervalBytes))"
+        let how = samplingWords(recording)
         switch recording.state {
         case "recording": return how
         case "ended": return how + ", as of its end"
@@ -114,6 +126,11 @@ package struct TextReport: Sendable {
             lines.append(
                 "… and \(changes) under 0.1 % of all, or within the sampling error; "
                     + "--all shows them")
+        }
+        if let recorded = Self.recordingChange(
+            diff.baseFacts.recording, diff.currentFacts.recording)
+        {
+            lines.append("recorded " + recorded)
         }
         return lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)
     }
@@ -166,6 +183,15 @@ package struct TextReport: Sendable {
                         + "what survived in between can't be told")
         }
         return lines.map { "note: " + $0 }
+    }
+
+    /// How both were recorded, where it was not exactly throughout.
+    private static func recordingChange(_ base: RecordingFacts?, _ current: RecordingFacts?)
+        -> String?
+    {
+        let words = [base, current].compactMap { $0.map(recordingWords) }
+        guard let last = words.last, words.contains(where: { $0 != "exact" }) else { return nil }
+        return words[0] == last ? last : "\(words[0]), then \(last)"
     }
 
     // MARK: Rows
@@ -221,6 +247,10 @@ package struct TextReport: Sendable {
             statistics[name].map { "note: " + text($0) }
         }
         return [
+            warning("thinned_blocks") {
+                "\($0) recorded blocks were given up, so that those left stand for them: sampling began or "
+                    + "its interval grew"
+            },
             warning("dropped_no_memory") {
                 "\($0) allocations (\(Quantity.bytes(statistics["dropped_no_memory_bytes"] ?? 0))) "
                     + "are missing: the live table reached LEAKPROF_MAX_MEMORY"
