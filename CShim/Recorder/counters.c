@@ -160,19 +160,13 @@ static void weigh_freed(struct lp_counter *counter, const struct lp_live_block *
     lp_add_relaxed_u64(&sampled->freed_variance_bytes, weight.variance_bytes);
 }
 
-// Adds to a field that this thread alone writes. One instruction, so that a signal handler that adds to
-// it as well comes before or after, never in between; without the lock that other threads would need.
-static inline void add_own(uint64_t *field, uint64_t amount) {
-    __asm__ volatile("addq %1, %0" : "+m"(*field) : "er"(amount) : "cc");
-}
-
 void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated) {
     struct lp_counter *counter = &lp_process.counters[allocated->counter];
     uint64_t interval = lp_process.intervals[allocated->interval_index];
     if (interval != 0) weigh_allocated(block, counter, allocated, interval);
     if (counter->owner != 0) {
-        add_own(&counter->allocated_objects, 1);
-        add_own(&counter->allocated_bytes, allocated->size);
+        lp_add_own(&counter->allocated_objects, 1);
+        lp_add_own(&counter->allocated_bytes, allocated->size);
     } else {
         lp_add_relaxed_u64(&counter->allocated_objects, 1);
         lp_add_relaxed_u64(&counter->allocated_bytes, allocated->size);
@@ -183,8 +177,8 @@ void lp_count_freed(const struct lp_live_block *freed) {
     struct lp_counter *counter = &lp_process.counters[freed->counter];
     uint64_t interval = lp_process.intervals[freed->interval_index];
     if (counter->owner == lp_thread_number()) {
-        add_own(&counter->freed_objects, 1);
-        add_own(&counter->freed_bytes, freed->size);
+        lp_add_own(&counter->freed_objects, 1);
+        lp_add_own(&counter->freed_bytes, freed->size);
     } else {
         lp_add_relaxed_u64(&counter->foreign_freed_objects, 1);
         lp_add_relaxed_u64(&counter->foreign_freed_bytes, freed->size);

@@ -56,7 +56,8 @@ uint32_t lp_epoch_now(void) {
     }
     if (lp_thread.clock_countdown-- == 0) {
         // Samples are rare enough to look every time.
-        lp_thread.clock_countdown = header->interval_index == 0 ? ALLOCATIONS_PER_LOOK : 0;
+        lp_thread.clock_countdown =
+            lp_load_relaxed_u32(&header->interval_index) == 0 ? ALLOCATIONS_PER_LOOK : 0;
         uint64_t now = lp_monotonic_ns();
         // The line is read on every allocation of every thread: written only when the clock has moved.
         if (lp_load_relaxed_u64(&header->last_active_ns) != now)

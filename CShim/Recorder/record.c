@@ -80,8 +80,8 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
     if (own != NULL) {
         uint64_t interval = lp_process.intervals[interval_index];
         // A sample stands for about an interval's bytes, or for itself.
-        own->work.bytes += size > interval ? size : interval;
-        own->work.blocks += size >= interval ? 1 : interval / (size | 1);
+        lp_add_own(&own->work.bytes, size > interval ? size : interval);
+        lp_add_own(&own->work.blocks, size >= interval ? 1 : interval / (size | 1));
     }
 }
 
@@ -168,7 +168,7 @@ void lp_record_free(void *block) {
     bool is_recorded = lp_withdraw(block, &freed);
     if (is_recorded) lp_count_freed(&freed);
     lp_work_end(own, begun);
-    if (!is_recorded && own != NULL) own->work.fruitless++;
+    if (!is_recorded && own != NULL) lp_add_own(&own->work.fruitless, 1);
     if (!is_recorded && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0)
         lp_count(LP_STAT_UNKNOWN_FREES, 1);
 }

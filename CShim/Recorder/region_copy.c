@@ -59,7 +59,9 @@ static long write_region(int descriptor, uint32_t cut_epoch) {
     // Modules, strings, epochs, statistics: everything between the header and the buckets.
     status = write_range(descriptor, header->statistics_off, header->buckets_off);
     if (status != 0) return status;
-    struct lp_header copy = *header;
+    struct lp_header copy;
+    for (size_t word = 0; word < sizeof copy / sizeof(uint64_t); word++)
+        ((uint64_t *)&copy)[word] = lp_load_relaxed_u64(&((const uint64_t *)header)[word]);
     copy.copy_cut_epoch = cut_epoch;
     copy.copied_realtime_ns = lp_realtime_ns();
     copy.copied_monotonic_ns = lp_monotonic_ns();

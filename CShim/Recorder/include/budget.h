@@ -47,7 +47,8 @@ void lp_budget_save_memory(void);
 // The time stamp counter, or 0 when this operation is not timed.
 static inline uint64_t lp_work_begin(struct lp_thread_block *block) {
     if (block == NULL || !block->is_measured) return 0;
-    if (block->work.operations++ % LP_OPERATIONS_PER_TIMED != 0) return 0;
+    lp_add_own(&block->work.operations, 1);
+    if (block->work.operations % LP_OPERATIONS_PER_TIMED != 0) return 0;
     return __builtin_ia32_rdtsc();
 }
 
@@ -57,8 +58,8 @@ static inline uint64_t lp_work_begin(struct lp_thread_block *block) {
 static inline void lp_work_end(struct lp_thread_block *block, uint64_t begun) {
     if (begun == 0) return;
     uint64_t ticks = __builtin_ia32_rdtsc() - begun;
-    block->work.timed_ticks += ticks < LP_LONGEST_TICKS ? ticks : LP_LONGEST_TICKS;
-    block->work.timed++;
+    lp_add_own(&block->work.timed_ticks, ticks < LP_LONGEST_TICKS ? ticks : LP_LONGEST_TICKS);
+    lp_add_own(&block->work.timed, 1);
 }
 
 #endif

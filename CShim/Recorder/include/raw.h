@@ -1,6 +1,6 @@
 // System calls for use inside the hooks. syscall(3) is no cancellation point and takes no lock, and its
 // wrappers cannot have been replaced by another preloaded library. Each returns what the kernel
-// returned, or a negated errno; errno itself is the caller's to save.
+// returned, or a negated errno; errno itself stays as it is.
 #ifndef LEAKPROF_RAW_H
 #define LEAKPROF_RAW_H
 

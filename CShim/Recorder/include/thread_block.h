@@ -92,6 +92,13 @@ void lp_blocks_removing(void (*each)(uintptr_t address, void *list), void *list)
 // address of the hook that asks, lies on the same stack but further out.
 bool lp_block_is_abandoned(const struct lp_thread_block *block, uintptr_t frame);
 
+// Adds to a field that this thread alone writes and others read. One instruction, so that a signal
+// handler that adds to it as well comes before or after, never in between; without the lock that other
+// writers would need.
+static inline void lp_add_own(uint64_t *field, uint64_t amount) {
+    __asm__ volatile("addq %1, %0" : "+m"(*field) : "er"(amount) : "cc");
+}
+
 // Gives this thread's block to the hook whose stack address is `frame`; NULL when an interrupted hook
 // has it.
 static inline struct lp_thread_block *lp_block_enter(uintptr_t frame) {
