@@ -12,7 +12,7 @@ package enum CaptureError: Error, Equatable {
     case unreadable(path: String, reason: String)
     /// The file belongs to another user, whose regions only that user and root may read.
     case foreignOwner(path: String, owner: UInt32)
-    /// A region that its process is still setting up.
+    /// A region that its process had not finished when it was looked at, or killed.
     case starting(path: String)
     /// A region of a shim that does not fit this analyzer.
     case layoutMismatch(path: String, expected: String, found: String)
@@ -35,7 +35,7 @@ extension CaptureError: CustomStringConvertible {
         case .unreadable(let path, let reason): "can't read \(path): \(reason)"
         case .foreignOwner(let path, let owner):
             "\(path) belongs to user \(owner); only that user and root may read it"
-        case .starting(let path): "\(path) is still being set up by its process"
+        case .starting(let path): "\(path) was not yet set up by its process"
         case .layoutMismatch(let path, let expected, let found):
             "\(path) was written by another version of the shim: expected \(expected), found \(found)"
         case .damaged(let path, let what): "\(path) is damaged: \(what)"
@@ -54,7 +54,7 @@ extension CaptureError: CustomStringConvertible {
             "start the program with `leakprof run -- …`; `leakprof doctor \(pid)` says more"
         case .unreadable, .badProfile: "check the path"
         case .foreignOwner: "run leakprof as that user"
-        case .starting: "try again"
+        case .starting: "try again, if the process is still there"
         case .layoutMismatch: "use the leakprof that came with the shim, or restart the program"
         case .damaged: "`leakprof inspect` shows the header"
         case .unsupported: "`leakprof --help` lists what can be read"

@@ -22,6 +22,8 @@ struct RegionHeader {
     init(of file: borrowing RegionFile) throws(CaptureError) {
         let path = file.path
         let size = MemoryLayout<lp_header>.size
+        // It gets its size before its header.
+        if file.bytes == 0 { throw .starting(path: path) }
         guard file.bytes >= size else { throw .damaged(path: path, what: "it is too short") }
         let copy = try file.readRecords(lp_header.self, at: 0, count: 1)[0]
         guard copy.magic == LP_MAGIC else {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2))) struct ConsistencyTests {
     private let blocks = 5000
-    private let threads = 4
+    private let threads = 8
 
     /// Takes snapshots while the sample's threads replace blocks, and one when they have stopped.
     private func snapshots(_ count: Int, startingEpochs: Bool) async throws -> [AllocationCounts] {
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test func `snapshots under load see what is there`() async throws {
-        let counts = try await snapshots(100, startingEpochs: false)
+        let counts = try await snapshots(1000, startingEpochs: false)
 
         for (earlier, later) in zip(counts, counts.dropFirst()) {
             // One block more per thread while it replaces one, and one count half seen.

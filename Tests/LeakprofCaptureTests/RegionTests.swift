@@ -39,7 +39,8 @@ import Testing
             return #expect(throws: CaptureError.self) { try region.capture(startsEpoch: false) }
         }
 
-        #expect(try failure([])?.description.contains("too short") == true)
+        #expect(try failure([])?.description.contains("not yet set up") == true)
+        #expect(try failure([1])?.description.contains("too short") == true)
         #expect(
             try failure(fixture.withHeader { $0.magic = 0 })?.description.contains("set up") == true
         )
