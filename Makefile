@@ -11,10 +11,10 @@ C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint format install dist man clean
+.PHONY: help demo build test compare-stacks bench lint format install dist man clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## install what is missing, build, and find the leak of a sample service
 	script/demo
@@ -28,6 +28,10 @@ test: ## install what is missing and run every test
 	script/bootstrap build test
 	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build
+
+compare-stacks: ## walk ten million stacks of real programs a second time with libgcc's unwinder, and compare
+	script/bootstrap build
+	script/compare-stacks $(PROGRAMS)
 
 bench: ## measure what recording costs, beside other heap profilers (see docs/performance.md)
 	script/bootstrap build bench
@@ -43,7 +47,7 @@ lint: ## check formats and what compilers and linters find in the C and shell co
 			-Wstrict-prototypes -Wvla -Wstack-usage=1536 -Werror $$file || exit 1; \
 	done
 	clang-tidy --quiet $(C_FILES) -- $(C_FLAGS)
-	shellcheck script/bootstrap script/demo script/dist .ci/run
+	shellcheck script/* .ci/run
 
 format: ## rewrite sources in the project's format
 	swift format --in-place --parallel --recursive Package.swift Sources Tests Samples
