@@ -234,8 +234,9 @@ struct saved {
 // One row of the table that the instructions describe, as far as a rule needs it.
 struct row {
     enum { CFA_REGISTER, CFA_WORD_AT_RBP, CFA_OTHER } cfa;
-    uint64_t cfa_register;
+    uint64_t cfa_register; // an expression leaves this and the offset as they are
     int64_t cfa_offset;
+    int64_t word_offset; // from rbp, CFA_WORD_AT_RBP
     struct saved rbp;
     struct saved return_address;
     bool restores_rsp; // a rule for rsp itself: it is not simply the CFA
@@ -265,7 +266,7 @@ static void set_register(struct machine *machine, uint64_t number, enum how how,
 static void set_cfa_expression(struct machine *machine, struct cursor expression) {
     machine->row.cfa = CFA_OTHER;
     if (take(&expression, 1) != OP_BREG_RBP) return;
-    machine->row.cfa_offset = take_sleb(&expression);
+    machine->row.word_offset = take_sleb(&expression);
     if (take(&expression, 1) != OP_DEREF) return;
     if (!expression.has_failed && expression.at == expression.end) machine->row.cfa = CFA_WORD_AT_RBP;
 }
@@ -387,7 +388,7 @@ static uint64_t rule_of(const struct row *row) {
     if (row->return_address.how != HOW_AT_CFA || row->return_address.offset != -8 || row->restores_rsp)
         return LP_RULE_OTHER;
     if (row->cfa == CFA_WORD_AT_RBP && row->rbp.how == HOW_AT_RBP)
-        return lp_rule_make(LP_RULE_CFA_AT_RBP, row->cfa_offset, 0);
+        return lp_rule_make(LP_RULE_CFA_AT_RBP, row->word_offset, 0);
     if (row->cfa != CFA_REGISTER) return LP_RULE_OTHER;
     int64_t rbp_offset = 0;
     if (row->rbp.how == HOW_AT_CFA) {

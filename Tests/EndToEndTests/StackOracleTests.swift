@@ -101,6 +101,17 @@ import Testing
         #expect(stacks.byRules == stacks.compared)
     }
 
+    @Test(arguments: ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
+    func `all that unwind information can say`(flag: String) async throws {
+        let sample = try await SampleProgram.build(
+            "odd-unwind-information.c", flags: SampleProgram.defaultFlags + [flag])
+        let stacks = try await compare(sample.path)
+        #expect(stacks.isComplete)
+        #expect(stacks.compared == 4000)
+        #expect(stacks.byRules > 2000)
+        #expect(stacks.cut == 0)
+    }
+
     /// A signal frame is beyond the rules: the general unwinder is asked.
     @Test func `signal handlers`() async throws {
         let sample = try await SampleProgram.build("signal-in-vdso.c")
