@@ -1,6 +1,7 @@
 #include "rule_cache.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "cfi.h"
@@ -54,12 +55,24 @@ static uint64_t check_of(uint64_t key, uint64_t rule) {
     return key ^ rule * 0x9e3779b97f4a7c15ULL;
 }
 
+// Whether a signal handler returns to this address to have rt_sigreturn(2) called. Unwinders know such
+// code, where it has no unwind information, by its instructions: mov $15, %rax; syscall.
+static bool is_signal_return(uintptr_t address) {
+    static const char instructions[] = "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05";
+    size_t bytes = sizeof instructions - 1;
+    const char *last = (const char *)address + bytes - 1;
+    return lp_sys_is_readable((const void *)address) && lp_sys_is_readable(last - 7) &&
+           memcmp((const void *)address, instructions, bytes) == 0;
+}
+
 // Asks the loader for the module and the module for the rule.
 static uint64_t make_rule(uintptr_t call) {
     struct lp_loaded loaded;
     uint32_t module = lp_module_find(call, &loaded);
     uint64_t rule = LP_RULE_NO_INFORMATION;
     if (loaded.unwind_header != NULL) rule = lp_cfi_rule(call, loaded.unwind_header);
+    if (loaded.unwind_header != NULL && rule == LP_RULE_NO_INFORMATION && is_signal_return(call + 1))
+        rule = LP_RULE_OTHER;
     return rule | (uint64_t)module << LP_RULE_MODULE_SHIFT;
 }
 

@@ -112,6 +112,15 @@ import Testing
         #expect(stacks.cut == 0)
     }
 
+    /// Unwinders know a signal frame that has no unwind information by its instructions.
+    @Test func `handlers that do not return through libc`() async throws {
+        let sample = try await SampleProgram.build("signal-own-return.c")
+        let stacks = try await compare(sample.path)
+        #expect(stacks.isComplete)
+        #expect(stacks.compared == 51)
+        #expect(stacks.cut == 0)
+    }
+
     /// A signal frame is beyond the rules: the general unwinder is asked.
     @Test func `signal handlers`() async throws {
         let sample = try await SampleProgram.build("signal-in-vdso.c")
