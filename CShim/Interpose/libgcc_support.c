@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
-#include "loader.h"
+#include "modules.h"
 #include "stack_walk.h"
 
 _Noreturn void abort(void);
@@ -13,8 +13,8 @@ _Noreturn void abort(void);
 // bytes there to see whether they are a signal trampoline, and a wrong address may not be readable.
 int _dl_find_object(void *address, struct dl_find_object *result) {
     struct lp_loaded loaded;
-    if (!lp_loader_find((uintptr_t)address, &loaded) || loaded.unwind_header == NULL)
-        lp_unwind_give_up((uintptr_t)address);
+    lp_module_find((uintptr_t)address, &loaded);
+    if (loaded.unwind_header == NULL) lp_unwind_give_up((uintptr_t)address);
     *result = (struct dl_find_object){
         .dlfo_map_start = (void *)loaded.start,
         .dlfo_map_end = (void *)loaded.end,

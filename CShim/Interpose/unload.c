@@ -2,7 +2,8 @@
 // of a library must not be used for the next one that is mapped there. Opening needs no hook: nothing
 // is known about addresses that were empty.
 //
-// Libraries that libc closes for itself (character set converters) are not seen.
+// Libraries that libc closes for itself (character set converters) are not seen. That something else is
+// at their place shows when a stack first leads through it at an address that is not known yet.
 #include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>

@@ -5,6 +5,7 @@
 #include <link.h>
 #include <stddef.h>
 
+#include "raw.h"
 #include "region_layout.h"
 
 typedef int find_object_function(void *address, struct dl_find_object *result);
@@ -61,7 +62,9 @@ static bool find_kept(uintptr_t address, struct lp_loaded *loaded) {
         is_found = address >= loaded->start && address < loaded->end;
     }
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return is_found && version % 2 == 0 && version == lp_load_relaxed_u32(&kept.version);
+    // What libc has closed for itself is still in the table, but no more in memory.
+    return is_found && version % 2 == 0 && version == lp_load_relaxed_u32(&kept.version) &&
+           lp_sys_is_readable((const void *)loaded->start);
 }
 
 void lp_loader_forget(void) {

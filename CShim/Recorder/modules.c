@@ -8,6 +8,7 @@
 
 #include "process.h"
 #include "raw.h"
+#include "rule_cache.h"
 
 #define PAGE 4096U
 #define MAX_PATH 4095U
@@ -114,11 +115,28 @@ static bool is_same_module(const struct lp_module *module, const struct lp_loade
                module_signature(image_of(loaded->start, loaded->end), module->build_id_memory_off);
 }
 
-static uint32_t index_of(const struct lp_loaded *loaded, const char *path, uint32_t path_length) {
-    uintptr_t start = loaded->start;
+// Where the record of a module that begins at `start` is looked for, in the order of `probe`.
+static uint32_t *slot_of(uintptr_t start, uint32_t probe) {
     uint32_t place = (uint32_t)(start / PAGE * 0x9e3779b97f4a7c15ULL >> 32);
+    return &lp_process.module_slots[(place + probe) % LP_MODULE_SLOTS];
+}
+
+// The record of this module, 0: it has none yet.
+static uint32_t find_module(const struct lp_loaded *loaded) {
     for (uint32_t probe = 0; probe < LP_MODULE_SLOTS; probe++) {
-        uint32_t *slot = &lp_process.module_slots[(place + probe) % LP_MODULE_SLOTS];
+        uint32_t index = lp_load_acquire_u32(slot_of(loaded->start, probe));
+        const struct lp_module *module = &lp_process.modules[index];
+        if (index == 0) return 0;
+        if (module->start == loaded->start) return is_same_module(module, loaded) ? index : 0;
+    }
+    return 0;
+}
+
+static uint32_t find_or_add_module(const struct lp_loaded *loaded, const char *path,
+                                   uint32_t path_length) {
+    uintptr_t start = loaded->start;
+    for (uint32_t probe = 0; probe < LP_MODULE_SLOTS; probe++) {
+        uint32_t *slot = slot_of(start, probe);
         uint32_t index = lp_load_acquire_u32(slot);
         struct lp_module *module = &lp_process.modules[index];
         if (index != 0 && module->start != start) continue;
@@ -140,14 +158,26 @@ static uint32_t index_of(const struct lp_loaded *loaded, const char *path, uint3
     return 0;
 }
 
-uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded) {
+static bool ask_loader(uintptr_t address, struct lp_loaded *loaded) {
     *loaded = (struct lp_loaded){0, 0, 0, NULL, NULL};
-    if (!lp_loader_find(address, loaded)) {
-        loaded->end = 0;
-        loaded->unwind_header = NULL;
-        return 0;
+    if (lp_loader_find(address, loaded)) return true;
+    *loaded = (struct lp_loaded){0, 0, 0, NULL, NULL};
+    return false;
+}
+
+uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded) {
+    if (!ask_loader(address, loaded)) return 0;
+    uint32_t index = find_module(loaded);
+    if (index != 0) return index;
+    // A library that nobody was seen to unload may have been where this one is, because libc closes
+    // some (character set converters) for itself. Where there is no record to be had, this would be for
+    // every address.
+    if (lp_load_relaxed_u32(&lp_process.header->modules_used) < lp_process.modules_capacity) {
+        lp_rules_begin_unload();
+        lp_rules_end_unload();
+        if (!ask_loader(address, loaded)) return 0;
     }
-    return index_of(loaded, loaded->path, (uint32_t)strnlen(loaded->path, MAX_PATH));
+    return find_or_add_module(loaded, loaded->path, (uint32_t)strnlen(loaded->path, MAX_PATH));
 }
 
 uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range) {
@@ -180,7 +210,7 @@ void lp_modules_add_program(void) {
     struct lp_loaded program;
     if (lp_loader_find(getauxval(AT_ENTRY), &program)) {
         length = read_link("/proc/self/exe", &text);
-        index_of(&program, text, length);
+        find_or_add_module(&program, text, length);
     }
     memset(text, 0, MAX_PATH);
 }

@@ -134,8 +134,8 @@ import Testing
         #expect(stacks.outside == 0)
     }
 
-    @Test(arguments: [false, true])
-    func `libraries that take turns at one address`(onOldGlibc: Bool) async throws {
+    /// Three builds of one library.
+    private func plugins() async throws -> [String] {
         var plugins: [String] = []
         for (name, flag) in [("one", "-O0"), ("two", "-O2"), ("three", "-Os")] {
             plugins.append(
@@ -147,6 +147,12 @@ import Testing
                     ], suffix: "-\(name).so"
                 ).path)
         }
+        return plugins
+    }
+
+    @Test(arguments: [false, true])
+    func `libraries that take turns at one address`(onOldGlibc: Bool) async throws {
+        let plugins = try await plugins()
         let sample = try await SampleProgram.build("dlopen-leak.c")
         let stacks = try await compare(
             sample.path, (0..<60).map { plugins[$0 % plugins.count] }, onOldGlibc: onOldGlibc
@@ -158,5 +164,26 @@ import Testing
         #expect(stacks.compared > 60 * 40)
         #expect(stacks.byRules == stacks.compared)
         #expect(stacks.outside == 0)
+    }
+
+    /// No call of dlclose says that they are gone.
+    @Test(arguments: [false, true])
+    func `libraries that libc closes for itself`(onOldGlibc: Bool) async throws {
+        let sample = try await SampleProgram.build("charsets.c")
+        let stacks = try await compare(sample.path, try await plugins(), onOldGlibc: onOldGlibc)
+        #expect(stacks.isComplete)
+        #expect(stacks.compared > 1000 * 10)
+        #expect(stacks.byRules == stacks.compared)
+        #expect(stacks.outside == 0)
+        #expect(stacks.cut == 0)
+    }
+
+    /// What was a stack a moment ago may be gone.
+    @Test func `stacks that take turns at one address`() async throws {
+        let sample = try await SampleProgram.build("stacks-in-turn.c")
+        let stacks = try await compare(sample.path)
+        #expect(stacks.isComplete)
+        #expect(stacks.compared > 10_000)
+        #expect(stacks.byRules == stacks.compared)
     }
 }

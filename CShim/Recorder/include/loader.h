@@ -22,7 +22,8 @@ struct lp_loaded {
 // false when there is none.
 bool lp_loader_begin(void);
 
-// Fills `*loaded` with the module that contains `address`; false when none does. Any thread, also in
+// Fills `*loaded` with the module that contains `address`; false when none does. Before glibc 2.35 it
+// may be a module that is no more: then another one lies where its first page was. Any thread, also in
 // signal handlers.
 bool lp_loader_find(uintptr_t address, struct lp_loaded *loaded);
 

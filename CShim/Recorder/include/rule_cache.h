@@ -15,7 +15,8 @@ bool lp_rules_begin(void);
 // Any thread, also in signal handlers; takes no lock.
 uint64_t lp_rule_for(uintptr_t return_address);
 
-// Changes when a module is unloaded: what was derived from rules of an earlier value may be wrong.
+// Changes when a module is unloaded, and when one is seen that was not known: what was derived from
+// rules of an earlier value may be wrong.
 static inline uint32_t lp_rules_generation(void) {
     return lp_load_acquire_u32(&lp_process.rules_generation);
 }
