@@ -1,5 +1,6 @@
 // Linked into a shim in place of its lp_call_stack (--wrap): walks every recorded stack a second time
-// with libgcc's unwinder, and ends the program with status 99 when the two differ.
+// with libgcc's unwinder, and ends the program with status 99 when the two differ. Where code has no
+// unwind information, libgcc ends and the recorder may guess on: up to there, they are compared.
 //
 // What was compared is counted in the file that STACK_ORACLE names, which must be there and a page
 // long. All processes add to it, so nothing is lost with those that are killed, leave by _exit or run
@@ -21,7 +22,7 @@
 uint32_t __real_lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller);
 uint32_t __wrap_lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller);
 
-// In the order in which script/compare-stacks and StackOracleTests read them.
+// script/compare-stacks and StackOracleTests read them in this order.
 struct counts {
     uint64_t compared;    // stacks walked both ways, and the same
     uint64_t by_rules;    // of these, found without the general unwinder
@@ -29,6 +30,7 @@ struct counts {
     uint64_t outside;     // of these, with a frame in no module
     uint64_t lost;        // not compared: the stack table was full
     uint64_t unowned;     // not compared: in a signal handler that interrupted the recorder
+    uint64_t guessed;     // compared as far as libgcc's goes
     uint64_t differences; // processes ended
 };
 
@@ -83,7 +85,26 @@ static _Noreturn void end(uint32_t found, uint32_t expected) {
 }
 
 static bool is_marker(uint64_t frame) {
-    return frame == LP_FRAME_TRUNCATED_DEPTH || frame == LP_FRAME_TRUNCATED_UNWIND;
+    return frame == LP_FRAME_TRUNCATED_DEPTH || frame == LP_FRAME_TRUNCATED_UNWIND ||
+           frame == LP_FRAME_GUESSED;
+}
+
+// Leaf first; returns how many.
+static uint32_t frames_of(uint32_t node, uint64_t *frames) {
+    uint32_t count = 0;
+    for (; node != 0 && count < LP_MAX_TRACE; node = lp_process.nodes[node].parent)
+        frames[count++] = lp_node_frame(&lp_process.nodes[node]);
+    return count;
+}
+
+// Whether `found` goes on where libgcc ended for want of unwind information.
+static bool is_continued(uint32_t found, uint32_t expected) {
+    uint64_t frames[LP_MAX_TRACE], expected_frames[LP_MAX_TRACE];
+    uint32_t count = frames_of(found, frames);
+    uint32_t common = frames_of(expected, expected_frames) - 1;
+    return common > 0 && count > common + 1 && expected_frames[common] == LP_FRAME_TRUNCATED_UNWIND &&
+           memcmp(frames, expected_frames, common * sizeof *frames) == 0 &&
+           lp_rule_kind(lp_rule_for(frames[common - 1] & LP_ADDRESS_MASK)) == LP_RULE_NO_INFORMATION;
 }
 
 static void examine(struct counts *sums, uint32_t node) {
@@ -92,7 +113,7 @@ static void examine(struct counts *sums, uint32_t node) {
     for (; node != 0; node = lp_process.nodes[node].parent) {
         uint64_t frame = lp_node_frame(&lp_process.nodes[node]);
         if (is_marker(frame)) {
-            is_cut = true;
+            is_cut = is_cut || frame != LP_FRAME_GUESSED;
         } else if (frame >> LP_ADDRESS_BITS == 0) {
             is_outside = true;
         }
@@ -113,9 +134,11 @@ uint32_t __wrap_lp_call_stack(struct lp_thread_block *block, const struct lp_cal
         add(&sums->lost);
         return node;
     }
-    if (node != expected) end(node, expected);
+    bool is_guessed = node != expected;
+    if (is_guessed && !is_continued(node, expected)) end(node, expected);
     add(&sums->compared);
     if (block->count > 0) add(&sums->by_rules);
+    if (is_guessed) add(&sums->guessed);
     examine(sums, node);
     return node;
 }

@@ -2,63 +2,14 @@
 
 #include <stdbool.h>
 
+#include "frame_pointer.h"
 #include "modules.h"
 #include "process.h"
-#include "raw.h"
 #include "rule_cache.h"
+#include "stack_memory.h"
 #include "stack_table.h"
 #include "stack_walk.h"
 #include "unwind_rule.h"
-
-#define PAGE ((uintptr_t)4096)
-
-// ---- Reading the stack ----
-//
-// Unwind information that is wrong must not make us read what can't be read. Pages are tried once, by a
-// system call that fails instead of faulting, and remembered; a stack does not go away under the thread
-// that runs on it.
-
-// The furthest a stack is followed over pages not tried yet. A frame may be as large as that.
-#define MAX_GAP ((uintptr_t)16 << 20)
-
-static bool are_readable(uintptr_t low, uintptr_t high) {
-    for (uintptr_t page = low; page < high; page += PAGE) {
-        if (!lp_sys_is_readable((const void *)page)) return false;
-    }
-    return true;
-}
-
-// Makes the range contain `sp`, which is on a page in use.
-static void enter_stack(struct lp_thread_block *block, uintptr_t sp) {
-    uintptr_t page = sp & ~(PAGE - 1);
-    if (sp < block->readable_low && block->readable_low - page <= MAX_GAP &&
-        are_readable(page + PAGE, block->readable_low)) {
-        block->readable_low = page;
-        return;
-    }
-    // Another stack.
-    block->readable_low = page;
-    block->readable_high = page + PAGE;
-    block->count = 0;
-}
-
-static bool extend(struct lp_thread_block *block, uintptr_t address) {
-    uintptr_t end = (address & ~(PAGE - 1)) + PAGE;
-    if ((address & 7) != 0 || address < block->readable_low || address - block->readable_high > MAX_GAP)
-        return false;
-    if (!are_readable(block->readable_high, end)) return false;
-    block->readable_high = end;
-    return true;
-}
-
-// Reads a word of the stack; false when that can't be.
-static inline bool read_word(struct lp_thread_block *block, uintptr_t address, uint64_t *word) {
-    bool is_known =
-        address >= block->readable_low && address < block->readable_high && address % 8 == 0;
-    if (__builtin_expect(!is_known, 0) && !extend(block, address)) return false;
-    *word = *(const uint64_t *)address;
-    return true;
-}
 
 // ---- Walking ----
 
@@ -67,11 +18,37 @@ struct walk {
     struct lp_frame_state here;
     uint32_t fresh; // frames found so far
     uint32_t limit;
+    uintptr_t max_gap; // lp_stack_read's
+    bool is_guessed;   // some caller was found by a frame pointer
     enum lp_stack_end end;
     uintptr_t end_slot;
 };
 
-enum step { STEP_CALLER, STEP_END, STEP_DECLINED };
+enum step { STEP_CALLER, STEP_GUESSED, STEP_END, STEP_DECLINED };
+
+// Whether the outermost frame is where the kernel entered the process: ld.so's first instructions,
+// which run the constructors, have no unwind information; all its functions have.
+static bool is_entry(uint32_t module) {
+    return module != 0 && lp_process.modules[module].start == lp_process.loader_start;
+}
+
+// Moves from the frame `here`, which was noted last and has no unwind information, to what seems to be
+// its caller.
+__attribute__((noinline)) static enum step step_by_frame_pointer(struct walk *walk) {
+    struct lp_frame_state *noted = &walk->block->fresh[walk->fresh - 1];
+    walk->end = is_entry(noted->module) ? LP_STACK_COMPLETE : LP_STACK_NO_CALLER;
+    if (walk->end == LP_STACK_COMPLETE || walk->fresh == walk->limit) return STEP_END;
+    enum lp_guess guess = lp_guess_caller(walk->block, noted, &walk->here);
+    if (guess == LP_GUESS_NONE) return STEP_END;
+    noted->rbp_slot = guess == LP_GUESS_KNOWN ? LP_RBP_GUESSED : LP_RBP_NOT_REPLAYABLE;
+    walk->is_guessed = true;
+    walk->max_gap = LP_GUESS_MAX_GAP;
+    return STEP_GUESSED;
+}
+
+static inline bool read_word(const struct walk *walk, uintptr_t address, uint64_t *word) {
+    return lp_stack_read(walk->block, address, walk->max_gap, word);
+}
 
 // Notes the frame `here` and moves to its caller.
 static inline enum step step(struct walk *walk) {
@@ -88,8 +65,8 @@ static inline enum step step(struct walk *walk) {
     case LP_RULE_CFA_RSP: cfa = here->sp + (uint64_t)lp_rule_cfa_offset(rule); break;
     case LP_RULE_CFA_RBP: cfa = here->rbp + (uint64_t)lp_rule_cfa_offset(rule); break;
     case LP_RULE_CFA_AT_RBP:
-        if (!read_word(walk->block, here->rbp + (uint64_t)lp_rule_cfa_offset(rule), &cfa) ||
-            !read_word(walk->block, here->rbp, &rbp)) {
+        if (!read_word(walk, here->rbp + (uint64_t)lp_rule_cfa_offset(rule), &cfa) ||
+            !read_word(walk, here->rbp, &rbp)) {
             return STEP_DECLINED;
         }
         break;
@@ -97,17 +74,13 @@ static inline enum step step(struct walk *walk) {
         *noted = *here;
         walk->end = LP_STACK_COMPLETE;
         return STEP_END;
-    case LP_RULE_NO_INFORMATION:
-        *noted = *here;
-        walk->end = LP_STACK_NO_CALLER;
-        return STEP_END;
+    case LP_RULE_NO_INFORMATION: *noted = *here; return step_by_frame_pointer(walk);
     default: return STEP_DECLINED;
     }
     // Stacks grow down, so a caller's frame lies above.
     uint64_t pc;
-    if (cfa <= here->sp || !read_word(walk->block, cfa - 8, &pc)) return STEP_DECLINED;
-    if (rbp_offset != 0 && !read_word(walk->block, cfa + (uint64_t)rbp_offset, &rbp))
-        return STEP_DECLINED;
+    if (cfa <= here->sp || !read_word(walk, cfa - 8, &pc)) return STEP_DECLINED;
+    if (rbp_offset != 0 && !read_word(walk, cfa + (uint64_t)rbp_offset, &rbp)) return STEP_DECLINED;
     if (lp_rule_kind(rule) != LP_RULE_CFA_AT_RBP) here->rbp_slot = (int16_t)(rbp_offset / 8);
     *noted = *here;
     here->sp = cfa;
@@ -119,7 +92,7 @@ static inline enum step step(struct walk *walk) {
         return STEP_END;
     }
     if (pc >> LP_ADDRESS_BITS != 0) {
-        walk->end = LP_STACK_NO_CALLER;
+        walk->end = LP_STACK_ASTRAY;
         return STEP_END;
     }
     return STEP_CALLER;
@@ -140,16 +113,21 @@ __attribute__((noinline)) static uint32_t follow(const struct lp_frame_state *ou
         const uint64_t *sp = (const uint64_t *)caller->sp;
         if (sp[-1] != caller->pc) break;
         if (frame->rbp_slot == LP_RBP_UNCHANGED) continue;
-        if (frame->rbp_slot == LP_RBP_NOT_REPLAYABLE || sp[frame->rbp_slot] != caller->rbp) break;
+        if (frame->rbp_slot <= LP_RBP_GUESSED || sp[frame->rbp_slot] != caller->rbp) break;
     }
     return (uint32_t)(frame - outermost);
 }
 
 // Whether the kept stack from frame `from` on, which was followed to its end, can be used with the
-// `walk->fresh` frames found below it.
+// `walk->fresh` frames found below it: whether what ended it would still end it.
 static bool can_keep(const struct walk *walk, uint32_t from) {
-    const struct lp_thread_block *block = walk->block;
+    struct lp_thread_block *block = walk->block;
+    struct lp_frame_state caller;
     if (block->end_slot != 0 && *(const uint64_t *)block->end_slot != 0) return false;
+    if (block->end == LP_STACK_ASTRAY) return false;
+    if (block->end == LP_STACK_NO_CALLER &&
+        lp_guess_caller(block, &block->frames[0], &caller) != LP_GUESS_NONE)
+        return false;
     uint32_t total = walk->fresh + from + 1;
     return block->end == LP_STACK_TOO_DEEP ? total == walk->limit : total <= walk->limit;
 }
@@ -184,31 +162,44 @@ static bool find_frames(struct walk *walk, uint32_t *kept) {
         }
         switch (step(walk)) {
         case STEP_CALLER: break;
+        case STEP_GUESSED:
+            // The kept frames are of a stack that may be gone.
+            left = 0;
+            break;
         case STEP_END: return true;
-        default: return false;
+        default:
+            if (!walk->is_guessed) return false;
+            // The general unwinder would not get as far.
+            block->fresh[walk->fresh - 1] = *here;
+            walk->end = LP_STACK_ASTRAY;
+            return true;
         }
     }
 }
 
 // ---- Interning ----
 
-// Whether the outermost frame is where the kernel entered the process: ld.so's first instructions,
-// which run the constructors, have no unwind information; all its functions have.
-static bool is_entry(uint32_t module) {
-    return module != 0 && lp_process.modules[module].start == lp_process.loader_start;
-}
-
 // What stands for the frames that a stack lacks at its outer end; 0 when it lacks none.
-static uint64_t marker_of(enum lp_stack_end end, uint32_t outermost_module) {
-    if (end == LP_STACK_TOO_DEEP) return LP_FRAME_TRUNCATED_DEPTH;
-    if (end == LP_STACK_NO_CALLER && !is_entry(outermost_module)) return LP_FRAME_TRUNCATED_UNWIND;
-    return 0;
+static uint64_t marker_of(enum lp_stack_end end) {
+    switch (end) {
+    case LP_STACK_COMPLETE: return 0;
+    case LP_STACK_TOO_DEEP: return LP_FRAME_TRUNCATED_DEPTH;
+    default: return LP_FRAME_TRUNCATED_UNWIND;
+    }
 }
 
-static void count_end(uint64_t marker) {
-    if (__builtin_expect(marker == 0, 1)) return;
-    lp_count(marker == LP_FRAME_TRUNCATED_DEPTH ? LP_STAT_TRUNCATED_DEPTH : LP_STAT_TRUNCATED_UNWIND,
-             1);
+static void count_end(uint64_t marker, bool is_guessed) {
+    if (__builtin_expect(marker == 0 && !is_guessed, 1)) return;
+    if (marker == LP_FRAME_TRUNCATED_DEPTH) lp_count(LP_STAT_TRUNCATED_DEPTH, 1);
+    if (marker == LP_FRAME_TRUNCATED_UNWIND || is_guessed) lp_count(LP_STAT_TRUNCATED_UNWIND, 1);
+}
+
+static uint32_t node_of(uint32_t parent, const struct lp_frame_state *frame) {
+    if (__builtin_expect(frame->rbp_slot == LP_RBP_GUESSED, 0)) {
+        parent = lp_stack_child(parent, LP_FRAME_GUESSED);
+        if (parent == 0) return 0;
+    }
+    return lp_stack_child(parent, lp_frame(frame->pc, frame->module));
 }
 
 // Puts the fresh frames below the kept ones and interns them. 0 when the stack table is full.
@@ -221,18 +212,15 @@ static uint32_t keep(struct walk *walk, uint32_t kept) {
         block->end = walk->end;
         block->end_slot = walk->end_slot;
     }
-    uint32_t outermost = kept > 0          ? block->frames[0].module
-                         : walk->fresh > 0 ? block->fresh[walk->fresh - 1].module
-                                           : 0;
-    uint64_t marker = marker_of(block->end, outermost);
-    count_end(marker);
+    uint64_t marker = marker_of(block->end);
+    count_end(marker, walk->is_guessed);
     if (kept == 0 && marker != 0) node = lp_stack_child(0, marker);
     if (kept == 0 && marker != 0 && node == 0) walk->fresh = 0;
     block->count = kept;
     while (walk->fresh > 0) {
         struct lp_frame_state *frame = &block->frames[block->count++];
         *frame = block->fresh[--walk->fresh];
-        node = lp_stack_child(node, lp_frame(frame->pc, frame->module));
+        node = node_of(node, frame);
         frame->node = node;
         if (node == 0) break;
     }
@@ -255,8 +243,9 @@ static uint32_t unwind_whole(const struct lp_caller *caller) {
     enum lp_stack_end end = stack.end == LP_UNWIND_COMPLETE ? LP_STACK_COMPLETE
                             : stack.end == LP_UNWIND_DEPTH  ? LP_STACK_TOO_DEEP
                                                             : LP_STACK_NO_CALLER;
-    uint64_t marker = marker_of(end, range.index);
-    count_end(marker);
+    if (end == LP_STACK_NO_CALLER && is_entry(range.index)) end = LP_STACK_COMPLETE;
+    uint64_t marker = marker_of(end);
+    count_end(marker, false);
     if (marker != 0) frames[stack.count++] = marker;
     return lp_stack_intern(frames, stack.count);
 }
@@ -269,13 +258,13 @@ uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *ca
         block->count = 0;
     }
     if (caller->sp < block->readable_low || caller->sp >= block->readable_high)
-        enter_stack(block, caller->sp);
+        lp_stack_enter(block, caller->sp);
 
     struct walk walk = {
         .block = block,
         .here = {.sp = caller->sp, .pc = caller->return_address, .rbp = caller->rbp},
         .limit = lp_process.max_depth,
-        .end_slot = 0,
+        .max_gap = LP_STACK_MAX_GAP,
     };
     uint32_t kept;
     if (!find_frames(&walk, &kept)) {
@@ -285,7 +274,7 @@ uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *ca
     if (walk.fresh == 0) {
         // The stack of the last time, or the outer part of it.
         block->count = kept;
-        count_end(marker_of(block->end, block->frames[0].module));
+        count_end(marker_of(block->end), false);
         return block->frames[kept - 1].node;
     }
     return keep(&walk, kept);

@@ -35,9 +35,7 @@ bool lp_rules_begin(void) {
     return lp_sys_advise(slots, sizeof slots, MADV_WIPEONFORK) == 0;
 }
 
-// The generation's lower half counts the unloads under way, its upper half those that are over.
-#define UNDER_WAY 0xffffU
-#define ONE_DONE 0x10000U
+#define ONE_DONE (LP_RULES_UNDER_WAY + 1)
 
 void lp_rules_begin_unload(void) {
     __atomic_fetch_add(&lp_process.rules_generation, 1, __ATOMIC_ACQ_REL);
@@ -81,7 +79,7 @@ uint64_t lp_rule_for(uintptr_t return_address) {
     uint64_t key = (uint64_t)return_address | (uint64_t)(generation >> 16) << LP_ADDRESS_BITS;
     struct slot *slot = &slots[(uint64_t)return_address * 0x9e3779b97f4a7c15ULL >> 48];
     uint64_t rule = lp_load_relaxed_u64(&slot->rule);
-    bool is_settled = (generation & UNDER_WAY) == 0;
+    bool is_settled = (generation & LP_RULES_UNDER_WAY) == 0;
     if (__builtin_expect(is_settled && lp_load_relaxed_u64(&slot->check) == check_of(key, rule), 1)) {
         return rule;
     }

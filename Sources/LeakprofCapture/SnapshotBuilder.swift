@@ -96,7 +96,7 @@ struct SnapshotBuilder {
         var stack: [Int] = []
         var index = Int(leaf)
         // A chain longer than any the shim makes is a circle.
-        while index != 0, stack.count <= Int(LP_MAX_DEPTH) + 1 {
+        while index != 0, stack.count < Int(LP_MAX_TRACE) {
             guard tables.nodes.indices.contains(index), tables.nodes[index].frame != 0 else {
                 damagedRecords += 1
                 stack.append(placeholder(.damaged))
@@ -116,6 +116,7 @@ struct SnapshotBuilder {
         switch frame {
         case UInt64(LP_FRAME_TRUNCATED_DEPTH): return placeholder(.cutAtDepth)
         case UInt64(LP_FRAME_TRUNCATED_UNWIND): return placeholder(.cutAtUnwind)
+        case UInt64(LP_FRAME_GUESSED): return placeholder(.guessed)
         default: break
         }
         if let known = locationIndices[frame] { return known }

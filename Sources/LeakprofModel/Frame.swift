@@ -44,12 +44,14 @@ package struct Location: Sendable, Hashable {
     }
 }
 
-/// Stands where a stack trace says less than it should.
+/// Stands where a stack trace says less than it should, or may do so.
 package enum Placeholder: String, Sendable, CaseIterable {
     /// The root end of a trace that is deeper than the depth limit.
     case cutAtDepth = "[stack cut: depth limit]"
     /// The root end of a trace that reaches code without unwind information.
     case cutAtUnwind = "[stack cut: no unwind information]"
+    /// Between a frame whose code has no unwind information and a caller that its frame pointer led to.
+    case guessed = "[frames may be missing: no unwind information]"
     /// The only frame of blocks counted without a trace, because the stack table was full.
     case noStack = "[no stack: stack table full]"
     /// A record the reader could not make sense of.

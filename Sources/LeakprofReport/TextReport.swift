@@ -268,7 +268,7 @@ package struct TextReport: Sendable {
                     + "see LEAKPROF_REGION_SIZE"
             },
             warning("stacks_cut_at_unwind") {
-                "\($0) stacks end early, at code without unwind information"
+                "\($0) stacks end early or may lack frames, at code without unwind information"
             },
             warning("stacks_cut_at_depth") { "\($0) stacks are deeper than the depth limit" },
             warning("replaced_blocks") {

@@ -39,6 +39,66 @@ import Testing
         #expect(functions.contains("main"))
     }
 
+    /// Found by frame pointers.
+    ///
+    /// Where a function keeps none, its caller is missed out. Either way the stack says so.
+    @Test func `callers of code without unwind information are found`() async throws {
+        let sample = try await SampleProgram.build(
+            "without-unwind-information.c",
+            flags: SampleProgram.defaultFlags + ["-fno-omit-frame-pointer"])
+        let recording = try Recording()
+        let (snapshot, status) = try await recording.snapshotWhenReady(sample.path)
+        #expect(status == 0)
+        let gap = Placeholder.guessed.rawValue
+        /// The stacks of all blocks of one size, without addresses and without what is outside of main.
+        func stacks(_ size: Int64) -> [[String]] {
+            snapshot.samples.filter {
+                $0.counts.inuseObjects > 0
+                    && $0.counts.inuseSpace == $0.counts.inuseObjects * size
+            }.map { sample in
+                let names = snapshot.functions(of: sample)
+                let inner = names.prefix { $0 != "main" } + (names.contains("main") ? ["main"] : [])
+                return inner.map { $0.hasPrefix("0x") ? "JIT" : $0 }
+            }
+        }
+
+        let once = ["allocate", "keep_frame_pointer", gap, "call_once", "main"]
+        #expect(stacks(1001) == [once, once])
+        #expect(
+            stacks(1002) == [
+                [
+                    "allocate", "keep_frame_pointer", gap, "allocate_twice_removed",
+                    "keep_frame_pointer", gap, "call_twice", "main",
+                ]
+            ])
+        #expect(stacks(1003) == [["allocate", "JIT", gap, "call_once", "main"]])
+        #expect(
+            stacks(1004) == [
+                [
+                    "allocate", "keep_frame_pointer", gap, "allocate_twice_removed", "JIT", gap,
+                    "call_twice", "main",
+                ]
+            ])
+        // The frame pointer is call_once's.
+        #expect(stacks(2001) == [["allocate", "keep_none", gap, "main"]])
+        // What is in rbp there leads nowhere, but once: what was followed in vain is tried again.
+        let cut = Placeholder.cutAtUnwind.rawValue
+        let astray = Set(stacks(4001))
+        #expect(astray.contains(["allocate", "use_rbp", cut]))
+        #expect(astray.contains(["allocate", "use_rbp", gap, "main"]))
+        #expect(
+            astray.allSatisfy { stack in
+                stack.last == "main" || stack.last == cut && !stack.contains(gap)
+            })
+        // Pointers to functions and to data are not return addresses.
+        #expect(
+            astray.joined().allSatisfy {
+                ["allocate", "use_rbp", "JIT", gap, cut, "main"].contains($0)
+            })
+        let statistics = try #require(snapshot.facts.recording?.statistics)
+        #expect((statistics["stacks_cut_at_unwind"] ?? 0) >= 10 * (5 + 2 + 25 + 1))
+    }
+
     /// As node is: the loader then knows the program's segments, not the program, as one piece.
     @Test func `a program with gaps between its segments is named`() async throws {
         let sample = try await SampleProgram.build(

@@ -26,6 +26,7 @@ import Testing
         var outside = 0
         var lost = 0
         var unowned = 0
+        var guessed = 0
         var differences = 0
         var status: Int32
 
@@ -35,7 +36,8 @@ import Testing
         init(counts: [UInt8], status: Int32) {
             self.status = status
             let fields: [WritableKeyPath<Self, Int>] = [
-                \.compared, \.byRules, \.cut, \.outside, \.lost, \.unowned, \.differences,
+                \.compared, \.byRules, \.cut, \.outside, \.lost, \.unowned, \.guessed,
+                \.differences,
             ]
             for (index, field) in fields.enumerated() {
                 self[keyPath: field] = counts[index * 8..<index * 8 + 8].reversed()
@@ -46,7 +48,7 @@ import Testing
 
     /// Runs a program under the oracle.
     private func compare(
-        _ program: String, _ arguments: [String] = [], onOldGlibc: Bool = false,
+        _ program: String, _ arguments: [String] = [], onOldGlibc: Bool = false, depth: Int = 128,
         while body: (RunningProgram) async throws -> Void = { program in
             while (try? await program.line()) != nil {}
         }
@@ -60,6 +62,7 @@ import Testing
                 "LD_PRELOAD": try await (onOldGlibc ? Self.onOldGlibc : Self.current).value,
                 "LEAKPROF_DIR": directory.path,
                 "LEAKPROF_MODE": "exact", "LEAKPROF_REGION_SIZE": "128MiB",
+                "LEAKPROF_DEPTH": "\(depth)",
                 "STACK_ORACLE": counts,
             ], body: body)
         let comparison = Comparison(counts: try Files.bytes(of: counts), status: status)
@@ -86,6 +89,9 @@ import Testing
         #expect(stacks.isComplete)
         #expect(stacks.compared > 10_000)
         #expect(stacks.byRules == stacks.compared)
+        // Some functions that the compiler makes have no unwind information.
+        #expect(stacks.guessed > 0)
+        #expect(stacks.cut == 0)
     }
 
     @Test(arguments: [
@@ -110,6 +116,28 @@ import Testing
         #expect(stacks.compared == 4000)
         #expect(stacks.byRules > 2000)
         #expect(stacks.cut == 0)
+    }
+
+    private func compareWithoutUnwindInformation(
+        flag: String = "-fomit-frame-pointer", depth: Int = 128
+    ) async throws -> Comparison {
+        let sample = try await SampleProgram.build(
+            "without-unwind-information.c", flags: SampleProgram.defaultFlags + [flag])
+        return try await compare(sample.path, depth: depth) { program in
+            try await program.line(startingWith: "ready")
+            try await program.send("\n")
+        }
+    }
+
+    /// As far as libgcc gets, it is the same; whatever is in rbp.
+    @Test(arguments: ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
+    func `code without unwind information`(flag: String) async throws {
+        let stacks = try await compareWithoutUnwindInformation(flag: flag)
+        #expect(stacks.isComplete)
+        #expect(stacks.compared > 300)
+        #expect(stacks.byRules == stacks.compared)
+        #expect(stacks.guessed >= 50)
+        #expect(stacks.outside >= 20)
     }
 
     /// Unwinders know a signal frame that has no unwind information by its instructions.

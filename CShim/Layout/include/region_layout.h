@@ -52,6 +52,13 @@
 #define LP_FRAME_TRUNCATED_DEPTH 1  // more frames than the depth limit
 #define LP_FRAME_TRUNCATED_UNWIND 2 // no unwind information for the frame before
 
+// Between two frames of a trace: the code of the inner one, and perhaps of frames further in, has no
+// unwind information. Their callers were found by frame pointers; some may be missing.
+#define LP_FRAME_GUESSED 3
+
+// Frames and what stands for others: the longest chain of nodes.
+#define LP_MAX_TRACE (2 * LP_MAX_DEPTH)
+
 // Values of `mode`.
 #define LP_MODE_AUTO 0
 #define LP_MODE_EXACT 1
@@ -96,7 +103,7 @@
 #define LP_STAT_UNREPRESENTABLE 8   // allocations whose address or size does not fit a record
 #define LP_STAT_STACKS_LOST 9       // allocations counted without a stack: the stack table is full
 #define LP_STAT_TRUNCATED_DEPTH 10  // stack traces cut at the depth limit
-#define LP_STAT_TRUNCATED_UNWIND 11 // stack traces cut for want of unwind information
+#define LP_STAT_TRUNCATED_UNWIND 11 // stack traces cut or guessed, for want of unwind information
 #define LP_STAT_MODULES_LOST 12     // modules for which there was no record or no string space left
 #define LP_STAT_EPOCHS_LOST 13      // epochs not started: the epoch table is full
 #define LP_STAT_COPIES_WRITTEN 14   // snapshots written by the signal or by leakshim_snapshot()

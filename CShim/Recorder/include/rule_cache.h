@@ -21,6 +21,13 @@ static inline uint32_t lp_rules_generation(void) {
     return lp_load_acquire_u32(&lp_process.rules_generation);
 }
 
+// Its lower half counts the unloads under way, its upper half those that are over.
+#define LP_RULES_UNDER_WAY 0xffffU
+
+static inline bool lp_rules_is_unloading(void) {
+    return (lp_rules_generation() & LP_RULES_UNDER_WAY) != 0;
+}
+
 // Around every call that may unload modules, by the thread that makes it. All rules are forgotten:
 // which of them are concerned can't be known without the loader's lock.
 void lp_rules_begin_unload(void);

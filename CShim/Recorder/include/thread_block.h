@@ -27,12 +27,14 @@ struct lp_frame_state {
 
 #define LP_RBP_UNCHANGED 0
 #define LP_RBP_NOT_REPLAYABLE INT16_MIN // the step to the caller reads other words as well
+#define LP_RBP_GUESSED (INT16_MIN + 1)  // likewise: LP_FRAME_GUESSED stands between the two
 
 // How the kept stack's outermost frame came to be the last.
 enum lp_stack_end {
     LP_STACK_COMPLETE,
     LP_STACK_TOO_DEEP,
-    LP_STACK_NO_CALLER,
+    LP_STACK_NO_CALLER, // no unwind information, and nothing that looks like a frame
+    LP_STACK_ASTRAY,    // what should be its caller is none
 };
 
 // Places for the counters this thread used last, by their stack.
