@@ -67,9 +67,14 @@ struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t c
         lp_thread.escape = (struct lp_escape *)&escape;
         _Unwind_Backtrace(visit, (void *)&walk);
     } else {
-        bool has_room = walk.is_outside && walk.count < capacity;
         bool is_address = escape.stopped_at != 0 && escape.stopped_at >> LP_ADDRESS_BITS == 0;
-        if (has_room && is_address) frames[walk.count++] = escape.stopped_at + 1;
+        if (walk.is_outside && is_address) {
+            if (walk.count < capacity) {
+                frames[walk.count++] = escape.stopped_at + 1;
+            } else {
+                walk.end = LP_UNWIND_DEPTH;
+            }
+        }
     }
     lp_thread.escape = outer;
     if (walk.count == 0 && capacity > 0) {

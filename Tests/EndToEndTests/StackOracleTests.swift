@@ -140,6 +140,15 @@ import Testing
         #expect(stacks.outside >= 20)
     }
 
+    @Test func `the depth limit, also next to code without unwind information`() async throws {
+        for depth in 1...6 {
+            let stacks = try await compareWithoutUnwindInformation(depth: depth)
+            #expect(stacks.isComplete)
+            #expect(stacks.compared > 300)
+            #expect(stacks.byRules == stacks.compared)
+        }
+    }
+
     /// Unwinders know a signal frame that has no unwind information by its instructions.
     @Test func `handlers that do not return through libc`() async throws {
         let sample = try await SampleProgram.build("signal-own-return.c")
