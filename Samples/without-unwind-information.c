@@ -1,6 +1,8 @@
 // Allocates through code that has no unwind information, as JIT compilers and some assembly have none:
 // with and without a frame pointer, and with all kinds of things in rbp. The sizes say which way an
 // allocation went. Waits for a line on stdin.
+#define _GNU_SOURCE // RTLD_DEFAULT
+#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +130,10 @@ int main(void) {
     call_twice((void (*)(void (*)(size_t), size_t, uintptr_t))copy, 1004);
     call_once(keep_none, 2001);
     change_frame();
+    // A function of ld.so's that allocates: the frame outside of it is not ld.so's.
+    void (*in_loader)(size_t) = (void (*)(size_t))dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
+    copy = copy_code((const void *)use_rbp, use_rbp_end);
+    if (in_loader != NULL) ((void (*)(void (*)(size_t), size_t, uintptr_t))copy)(in_loader, 0, 0);
     try_values_on_own_stack();
     // Again, now that something is remembered.
     call_once(keep_frame_pointer, 1001);

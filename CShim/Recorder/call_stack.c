@@ -243,7 +243,8 @@ static uint32_t unwind_whole(const struct lp_caller *caller) {
     enum lp_stack_end end = stack.end == LP_UNWIND_COMPLETE ? LP_STACK_COMPLETE
                             : stack.end == LP_UNWIND_DEPTH  ? LP_STACK_TOO_DEEP
                                                             : LP_STACK_NO_CALLER;
-    if (end == LP_STACK_NO_CALLER && is_entry(range.index)) end = LP_STACK_COMPLETE;
+    uint32_t outermost = stack.count > 0 ? (uint32_t)(frames[stack.count - 1] >> LP_ADDRESS_BITS) : 0;
+    if (end == LP_STACK_NO_CALLER && is_entry(outermost)) end = LP_STACK_COMPLETE;
     uint64_t marker = marker_of(end);
     count_end(marker, false);
     if (marker != 0) frames[stack.count++] = marker;
