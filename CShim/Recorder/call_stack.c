@@ -202,7 +202,8 @@ static uint32_t node_of(uint32_t parent, const struct lp_frame_state *frame) {
     return lp_stack_child(parent, lp_frame(frame->pc, frame->module));
 }
 
-// Puts the fresh frames below the kept ones and interns them. 0 when the stack table is full.
+// Puts the fresh frames below the kept ones and interns them. 0 when the stack table is full: then the
+// frames are kept with no nodes, so that at least the same stack is not walked again.
 static uint32_t keep(struct walk *walk, uint32_t kept) {
     struct lp_thread_block *block = walk->block;
     uint32_t node = 0;
@@ -214,20 +215,20 @@ static uint32_t keep(struct walk *walk, uint32_t kept) {
     }
     uint64_t marker = marker_of(block->end);
     count_end(marker, walk->is_guessed);
-    if (kept == 0 && marker != 0) node = lp_stack_child(0, marker);
-    if (kept == 0 && marker != 0 && node == 0) walk->fresh = 0;
+    bool is_lost = kept > 0 && node == 0;
+    if (kept == 0 && marker != 0) {
+        node = lp_stack_child(0, marker);
+        is_lost = node == 0;
+    }
     block->count = kept;
     while (walk->fresh > 0) {
         struct lp_frame_state *frame = &block->frames[block->count++];
         *frame = block->fresh[--walk->fresh];
-        node = node_of(node, frame);
+        node = is_lost ? 0 : node_of(node, frame);
+        is_lost |= node == 0;
         frame->node = node;
-        if (node == 0) break;
     }
-    if (node == 0) {
-        lp_count(LP_STAT_STACKS_LOST, 1);
-        block->count = 0;
-    }
+    if (is_lost) lp_count(LP_STAT_STACKS_LOST, 1);
     return node;
 }
 
@@ -276,7 +277,9 @@ uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *ca
         // The stack of the last time, or the outer part of it.
         block->count = kept;
         count_end(marker_of(block->end), false);
-        return block->frames[kept - 1].node;
+        uint32_t node = block->frames[kept - 1].node;
+        if (__builtin_expect(node == 0, 0)) lp_count(LP_STAT_STACKS_LOST, 1);
+        return node;
     }
     return keep(&walk, kept);
 }

@@ -35,6 +35,32 @@ import Testing
             statistics.keys.filter { $0.hasPrefix("dropped") || $0.hasPrefix("replaced") }.isEmpty)
     }
 
+    /// With a region too small for all stacks, blocks are counted without; nothing else is missing.
+    @Test(.timeLimit(.minutes(1)), arguments: ["256KiB", "16MiB"])
+    func `blocks are counted also where there is no room for their stacks`(region: String)
+        async throws
+    {
+        let sample = try await SampleProgram.build("many-stacks.c")
+        let recording = try Recording(["LEAKPROF_REGION_SIZE": region])
+
+        let (snapshot, status) = try await recording.snapshotWhenReady(sample.path, ["14"])
+
+        #expect(status == 0)
+        let blocks = snapshot.samples.filter {
+            $0.counts.allocSpace == 100 * $0.counts.allocObjects
+        }
+        // And a few of the C library's.
+        #expect((2 << 14...(2 << 14) + 20).contains(snapshot.totals.inuseObjects))
+        let lost = snapshot.facts.recording?.statistics["stacks_lost"] ?? 0
+        if region == "16MiB" {
+            #expect(lost == 0)
+            #expect(blocks.count == 1 << 14)
+        } else {
+            #expect(lost > 10_000)
+            #expect(blocks.count > 100)
+        }
+    }
+
     /// What the sample says it has live at each of its ten sites, and a snapshot.
     private func sampledSites(_ variables: [String: String]) async throws -> (
         snapshot: Snapshot, truths: [String: (objects: Double, bytes: Double)]
