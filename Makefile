@@ -11,7 +11,7 @@ C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test compare-stacks bench lint format install dist man clean
+.PHONY: help demo build test compare-stacks bench bench-symbols lint format install dist man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ bench: ## measure what recording costs, beside other heap profilers (see docs/pe
 	script/bootstrap build bench
 	swift build $(RELEASE) --product leakshim
 	Benchmarks/bench.py $(BENCH)
+
+bench-symbols: ## measure how long looking up addresses takes, beside llvm-symbolizer
+	script/bootstrap build bench
+	swift build $(RELEASE) --product leakprof
+	Benchmarks/symbols.py $(BENCH)
 
 lint: ## check formats and what compilers and linters find in the C and shell code
 	script/bootstrap build lint
