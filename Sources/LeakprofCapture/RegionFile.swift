@@ -54,42 +54,43 @@ struct RegionFile: ~Copyable {
 
     /// Copies `count` bytes from `offset`, upwards.
     func read(at offset: Int, count: Int) throws(CaptureError) -> [UInt8] {
-        guard offset >= 0, count >= 0, offset <= bytes, count <= bytes - offset else {
-            throw .damaged(path: path, what: "it refers to bytes behind its end")
-        }
-        var buffer = [UInt8](repeating: 0, count: count)
-        var filled = 0
-        while filled < count {
-            do {
-                let got = try buffer.withUnsafeMutableBytes { buffer in
-                    let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
-                    return try descriptor.read(
-                        fromAbsoluteOffset: Int64(offset + filled), into: rest)
-                }
-                guard got > 0 else {
-                    throw CaptureError.damaged(path: path, what: "it was cut short")
-                }
-                filled += got
-            } catch let error as CaptureError {
-                throw error
-            } catch {
-                throw .unreadable(path: path, reason: "\(error)")
-            }
-        }
-        return buffer
+        try readRecords(UInt8.self, at: offset, count: count)
     }
 
-    /// Copies `count` records of one table.
+    /// Copies `count` records of one table, upwards.
     func readRecords<Record: BitwiseCopyable>(
         _ type: Record.Type, at offset: Int, count: Int
     ) throws(CaptureError) -> [Record] {
-        let raw = try read(at: offset, count: count * MemoryLayout<Record>.stride)
-        return raw.withUnsafeBytes { raw in
-            (0..<count).map { index in
-                raw.loadUnaligned(
-                    fromByteOffset: index * MemoryLayout<Record>.stride, as: Record.self)
+        let (length, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Record>.stride)
+        guard !overflow, offset >= 0, length >= 0, offset <= bytes, length <= bytes - offset else {
+            throw .damaged(path: path, what: "it refers to bytes behind its end")
+        }
+        var failure: CaptureError?
+        let records = [Record](unsafeUninitializedCapacity: count) { buffer, initializedCount in
+            failure = fill(UnsafeMutableRawBufferPointer(buffer)[..<length], from: offset)
+            initializedCount = failure == nil ? count : 0
+        }
+        if let failure { throw failure }
+        return records
+    }
+
+    /// Copies bytes from `offset`, upwards, until `buffer` is full; returns why it can't be.
+    private func fill(
+        _ buffer: Slice<UnsafeMutableRawBufferPointer>, from offset: Int
+    ) -> CaptureError? {
+        var offset = Int64(offset)
+        var rest = UnsafeMutableRawBufferPointer(rebasing: buffer)
+        while !rest.isEmpty {
+            do {
+                let got = try descriptor.read(fromAbsoluteOffset: offset, into: rest)
+                guard got > 0 else { return .damaged(path: path, what: "it was cut short") }
+                offset += Int64(got)
+                rest = UnsafeMutableRawBufferPointer(rebasing: rest[got...])
+            } catch {
+                return .unreadable(path: path, reason: "\(error)")
             }
         }
+        return nil
     }
 
     /// Asks the shim to start the epoch after `epoch`.

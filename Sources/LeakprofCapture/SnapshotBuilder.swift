@@ -7,8 +7,14 @@ struct SnapshotBuilder {
     private var snapshot = Snapshot()
     /// By what a node holds: return address and module.
     private var locationIndices: [UInt64: Int] = [:]
+    /// By node, for those that were met, since most are on many stack traces; else -1.
+    private var nodeLocations: [Int32]
     /// By leaf node and epoch.
     private var sampleIndices: [UInt64: Int] = [:]
+    /// By leaf node, a sample with its stack trace; else -1.
+    private var leafSamples: [Int32]
+    /// The stack trace that is being put together.
+    private var stackInMaking: [Int] = []
     private var placeholderIndices: [Placeholder: Int] = [:]
     /// Records that refer to what is not there, or stayed inconsistent.
     private(set) var damagedRecords: Int
@@ -16,12 +22,16 @@ struct SnapshotBuilder {
     init(_ tables: RegionTables) {
         self.tables = tables
         damagedRecords = tables.tornCounters
+        nodeLocations = [Int32](repeating: -1, count: tables.nodes.count)
+        leafSamples = nodeLocations
     }
 
     /// The mappings, locations and samples; the facts are the caller's to add.
     consuming func build() -> (snapshot: Snapshot, damagedRecords: Int) {
         // Module 1 is the program; record 0 means none.
         for module in tables.modules.dropFirst() { snapshot.mappings.append(mapping(module)) }
+        snapshot.samples.reserveCapacity(tables.counters.count)
+        sampleIndices.reserveCapacity(tables.counters.count)
         for index in tables.counters.indices { addSample(index) }
         return (snapshot, damagedRecords)
     }
@@ -84,32 +94,46 @@ struct SnapshotBuilder {
             snapshot.samples[known].counts += counts
             snapshot.samples[known].variance += variance
         } else {
+            let stack = stack(of: leaf)
             sampleIndices[key] = snapshot.samples.count
+            if tables.nodes.indices.contains(Int(leaf)) {
+                leafSamples[Int(leaf)] = Int32(snapshot.samples.count)
+            }
             snapshot.samples.append(
-                Sample(stack: stack(of: leaf), epoch: epoch, counts: counts, variance: variance))
+                Sample(stack: stack, epoch: epoch, counts: counts, variance: variance))
         }
     }
 
     /// The locations from the node `leaf` to the outermost frame.
     private mutating func stack(of leaf: UInt32) -> [Int] {
         guard leaf != 0 else { return [placeholder(.noStack)] }
-        var stack: [Int] = []
+        // Samples of other epochs share the stack trace.
+        if tables.nodes.indices.contains(Int(leaf)), leafSamples[Int(leaf)] >= 0 {
+            return snapshot.samples[Int(leafSamples[Int(leaf)])].stack
+        }
+        stackInMaking.removeAll(keepingCapacity: true)
         var index = Int(leaf)
         // A chain longer than any the shim makes is a circle.
-        while index != 0, stack.count < Int(LP_MAX_TRACE) {
+        while index != 0, stackInMaking.count < Int(LP_MAX_TRACE) {
             guard tables.nodes.indices.contains(index), tables.nodes[index].frame != 0 else {
-                damagedRecords += 1
-                stack.append(placeholder(.damaged))
-                return stack
+                break
             }
-            stack.append(location(of: tables.nodes[index].frame))
+            stackInMaking.append(location(ofNode: index))
             index = Int(tables.nodes[index].parent)
         }
         if index != 0 {
             damagedRecords += 1
-            stack.append(placeholder(.damaged))
+            stackInMaking.append(placeholder(.damaged))
         }
-        return stack
+        // Array(stackInMaking) would be the same array, with room for the deepest trace so far.
+        return stackInMaking.withUnsafeBufferPointer { Array($0) }
+    }
+
+    private mutating func location(ofNode index: Int) -> Int {
+        if nodeLocations[index] >= 0 { return Int(nodeLocations[index]) }
+        let location = location(of: tables.nodes[index].frame)
+        nodeLocations[index] = Int32(location)
+        return location
     }
 
     private mutating func location(of frame: UInt64) -> Int {
