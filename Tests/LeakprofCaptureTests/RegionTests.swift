@@ -27,7 +27,9 @@ import Testing
         #expect(snapshot.facts.recording?.state == "ended")
         #expect(snapshot.mappings.first?.name == "steady-growth")
         #expect(snapshot.mappings.first?.buildID.count == 40)
-        #expect(snapshot.facts.duration > 0)
+        let header = fixture.bytes.withUnsafeBytes { $0.loadUnaligned(as: lp_header.self) }
+        let duration = header.ended_monotonic_ns - header.started_monotonic_ns
+        #expect(snapshot.facts.duration == Int64(duration))
         #expect(try region.capture(startsEpoch: false) == snapshot)
     }
 
@@ -141,6 +143,42 @@ import Testing
         #expect(damaged != nil)
         #expect(snapshot.samples.allSatisfy { $0.stack.last == damaged })
         #expect((snapshot.facts.recording?.statistics["damaged_records"] ?? 0) > 0)
+    }
+
+    @Test func `records of one stack trace are summed by epoch`() async throws {
+        let fixture = try await RegionFixture.make()
+        let directory = try TemporaryDirectory()
+        let header = fixture.bytes.withUnsafeBytes { $0.loadUnaligned(as: lp_header.self) }
+        var bytes = fixture.withHeader { $0.counters_used += 2 }
+        func offset(_ index: UInt32) -> Int {
+            Int(header.counters_off) + Int(index) * MemoryLayout<lp_counter>.stride
+        }
+        let counters = fixture.bytes.withUnsafeBytes { raw in
+            (0..<header.counters_used).map {
+                raw.loadUnaligned(fromByteOffset: offset($0), as: lp_counter.self)
+            }
+        }
+        // The last record once more as it is, and once in another epoch.
+        var counter = try #require(counters.last { $0.epoch != 0 })
+        bytes.withUnsafeMutableBytes { raw in
+            for index in header.counters_used..<header.counters_used + 2 {
+                raw.storeBytes(of: counter, toByteOffset: offset(index), as: lp_counter.self)
+                counter.epoch += 1
+            }
+        }
+
+        let before = try write(fixture.bytes, fixture.name, in: directory)
+            .capture(startsEpoch: false).samples
+        let after = try write(bytes, fixture.name, in: directory)
+            .capture(startsEpoch: false).samples
+
+        let last = try #require(before.last)
+        #expect(after.dropLast(2) == before.dropLast())
+        #expect(
+            Array(after.suffix(2)) == [
+                Sample(stack: last.stack, epoch: last.epoch, counts: last.counts + last.counts),
+                Sample(stack: last.stack, epoch: last.epoch + 1, counts: last.counts),
+            ])
     }
 
     @Test func `more freed than allocated is no negative number`() async throws {
