@@ -10,17 +10,16 @@ final class DwflModule {
     private let session: OpaquePointer
     private let module: OpaquePointer
     private lazy var symbols = SymbolIndex(of: module)
-    /// Units by the code they cover, sorted; read on first use.
-    private lazy var units: [UnitRange] = readUnitRanges()
-    private var readUnits: [Dwarf_Off: DwarfUnit] = [:]
-    private var debugInformation: OpaquePointer?
+    private lazy var debugInformation = findDebugInformation()
+    /// What to add to addresses stated in the debug information.
     private var bias: Dwarf_Addr = 0
-    private var hasLookedForDebugInformation = false
+    /// Frames without file and line, by the DIE of the function.
+    private var functions: [Int: Frame] = [:]
+    private var readableNames: [UnsafePointer<CChar>: FunctionName] = [:]
 
-    private struct UnitRange {
-        var low: UInt64
-        var high: UInt64
-        var die: Dwarf_Die
+    private struct FunctionName {
+        var linkage: String
+        var readable: String
     }
 
     /// Reads the file behind `descriptor`, which this takes over; `nil` when it is not an ELF file.
@@ -62,10 +61,7 @@ final class DwflModule {
     }
 
     /// Whether there is debug information, in the file or in a separate one.
-    var hasDebugInformation: Bool {
-        findDebugInformation()
-        return debugInformation != nil
-    }
+    var hasDebugInformation: Bool { debugInformation != nil }
 
     /// The frames at a runtime address, innermost inlined function first; empty when neither debug
     /// information nor a symbol covers it.
@@ -73,90 +69,80 @@ final class DwflModule {
         let debugFrames = framesFromDebugInformation(at: address)
         if !debugFrames.isEmpty { return debugFrames }
         guard let symbol = symbol(at: address) else { return [] }
-        return [frame(linkageName: symbol, name: symbol, file: "", line: 0, startLine: 0)]
+        return [frame(of: symbol)]
     }
 
     // MARK: Debug information
 
-    private func findDebugInformation() {
-        guard !hasLookedForDebugInformation else { return }
-        hasLookedForDebugInformation = true
-        debugInformation = dwfl_module_getdwarf(module, &bias)
+    private func findDebugInformation() -> DebugInformation? {
+        dwfl_module_getdwarf(module, &bias).map(DebugInformation.init)
     }
 
     private func framesFromDebugInformation(at address: UInt64) -> [Frame] {
-        findDebugInformation()
-        guard debugInformation != nil else { return [] }
+        guard let debugInformation else { return [] }
         let stated = address &- bias
-        guard let unit = unit(at: stated) else { return [] }
+        guard let unit = debugInformation.unit(at: stated) else { return [] }
         let instances = unit.instances(at: stated)
         guard !instances.isEmpty else {
             // Code of a unit outside of its functions: assembly with line numbers.
             let (file, line) = unit.sourceLine(at: stated)
             guard line != 0, let symbol = symbol(at: address) else { return [] }
-            return [frame(linkageName: symbol, name: symbol, file: file, line: line, startLine: 0)]
+            return [frame(of: symbol, file: file, line: line)]
         }
         return instances.enumerated().map { index, instance in
-            let function = instance.function
-            var linkageName = function.linkageName
-            if linkageName.isEmpty, index == instances.count - 1 {
-                // Debug information leaves the linkage names of local functions out. The function that
-                // contains the code has a symbol, which tells more if it is mangled; what was inlined
-                // has none.
-                let symbol = symbol(at: address) ?? ""
-                let tellsMore = function.name.isEmpty || Demangler.demangle(symbol) != symbol
-                linkageName = tellsMore ? symbol : ""
-            }
-            return frame(
-                linkageName: linkageName, name: function.name.isEmpty ? "?" : function.name,
-                file: instance.file, line: instance.line, startLine: function.declarationLine)
+            let symbolAddress = index == instances.count - 1 ? address : nil
+            var frame = frame(of: instance, in: debugInformation, symbolAddress: symbolAddress)
+            frame.file = instance.file
+            frame.line = instance.line
+            return frame
         }
     }
 
-    private func unit(at address: UInt64) -> DwarfUnit? {
-        var low = 0
-        var high = units.count
-        while low < high {
-            let middle = (low + high) / 2
-            if units[middle].low <= address { low = middle + 1 } else { high = middle }
+    /// `symbolAddress` is an address of the function if that is not inlined, so that it has a symbol.
+    private func frame(
+        of instance: DwarfUnit.Instance, in debugInformation: DebugInformation,
+        symbolAddress: UInt64?
+    ) -> Frame {
+        if let known = functions[instance.function] { return known }
+        let function = debugInformation.function(ofDieAt: Dwarf_Off(instance.die))
+        let plainName = function.name.map { String(cString: $0) } ?? ""
+        var name = name(function.linkageName)
+        if name.linkage.isEmpty, let symbolAddress, let symbol = symbol(at: symbolAddress) {
+            // Debug information leaves the linkage names of local functions out. The function that
+            // contains the code has a symbol, which tells more if it is mangled; what was inlined
+            // has none.
+            if plainName.isEmpty || symbol.readable != symbol.linkage { name = symbol }
         }
-        guard low > 0, address < units[low - 1].high else { return nil }
-        var die = units[low - 1].die
-        let offset = dwarf_dieoffset(&die)
-        if let known = readUnits[offset] { return known }
-        let unit = DwarfUnit(unit: die)
-        readUnits[offset] = unit
-        return unit
+        if name.linkage.isEmpty {
+            let shown = plainName.isEmpty ? "?" : plainName
+            name = FunctionName(linkage: shown, readable: shown)
+        }
+        let frame = frame(of: name, startLine: function.declarationLine)
+        functions[instance.function] = frame
+        return frame
     }
 
-    /// Not from .debug_aranges, which clang does not write.
-    private func readUnitRanges() -> [UnitRange] {
-        var ranges: [UnitRange] = []
-        var unit: OpaquePointer?
-        var next: OpaquePointer?
-        var die = Dwarf_Die()
-        while dwarf_get_units(
-            debugInformation, unit, &next, nil, nil, &die, nil) == 0
-        {
-            unit = next
-            for range in DwarfUnit.ranges(of: die) {
-                ranges.append(UnitRange(low: range.low, high: range.high, die: die))
-            }
-        }
-        return ranges.sorted { ($0.low, $0.high) < ($1.low, $1.high) }
+    // MARK: Names
+
+    private func symbol(at address: UInt64) -> FunctionName? {
+        symbols.name(at: address).map { name($0) }
     }
 
-    // MARK: Symbols
-
-    private func symbol(at address: UInt64) -> String? { symbols.name(at: address) }
+    /// A name that lives as long as the session.
+    private func name(_ text: UnsafePointer<CChar>?) -> FunctionName {
+        guard let text, text.pointee != 0 else { return FunctionName(linkage: "", readable: "") }
+        if let known = readableNames[text] { return known }
+        let linkage = String(cString: text)
+        let name = FunctionName(linkage: linkage, readable: Demangler.demangle(linkage))
+        readableNames[text] = name
+        return name
+    }
 
     private func frame(
-        linkageName: String, name: String, file: String, line: Int64, startLine: Int64
+        of name: FunctionName, file: String = "", line: Int64 = 0, startLine: Int64 = 0
     ) -> Frame {
-        let system = linkageName.isEmpty ? name : linkageName
-        let readable = linkageName.isEmpty ? name : Demangler.demangle(linkageName)
-        return Frame(
-            function: readable, systemName: readable == system ? "" : system, file: file,
-            line: line, startLine: startLine)
+        Frame(
+            function: name.readable, systemName: name.readable == name.linkage ? "" : name.linkage,
+            file: file, line: line, startLine: startLine)
     }
 }

@@ -50,16 +50,13 @@ struct SymbolIndex {
     private static let nesting = 32
 
     /// The name of the innermost function around `address`; of a label only if no other symbol follows.
-    func name(at address: UInt64) -> String? {
-        var low = 0
-        var high = entries.count
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].address <= address { low = middle + 1 } else { high = middle }
-        }
+    ///
+    /// It lives as long as the libdwfl session.
+    func name(at address: UInt64) -> UnsafePointer<CChar>? {
+        let following = entries.firstIndex(sortedBy: { address < $0.address })
         var best: Entry?
-        let nearest = low > 0 ? entries[low - 1].address : 0
-        for entry in entries[..<low].suffix(Self.nesting).reversed() {
+        let nearest = following > 0 ? entries[following - 1].address : 0
+        for entry in entries[..<following].suffix(Self.nesting).reversed() {
             if let best, entry.address < best.address { break }
             let contains =
                 entry.size == 0
@@ -67,6 +64,6 @@ struct SymbolIndex {
             // Entries of one address come with the highest rank first here.
             if contains { best = entry }
         }
-        return best.map { String(cString: $0.name) }
+        return best?.name
     }
 }
