@@ -11,7 +11,7 @@ C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test compare-stacks bench bench-symbols lint format install dist man clean
+.PHONY: help demo build test compare-stacks bench bench-symbols bench-snapshot lint format install dist man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ bench-symbols: ## measure how long looking up addresses takes, beside llvm-symbo
 	script/bootstrap build bench
 	swift build $(RELEASE) --product leakprof
 	Benchmarks/symbols.py $(BENCH)
+
+bench-snapshot: ## measure what a snapshot of 100,000 stacks takes
+	script/bootstrap build bench
+	swift build $(RELEASE) --product leakshim
+	swift build $(RELEASE) --product leakprof
+	Benchmarks/snapshot.py $(BENCH)
 
 lint: ## check formats and what compilers and linters find in the C and shell code
 	script/bootstrap build lint
