@@ -1,6 +1,5 @@
 internal import FoundationEssentials
 package import LeakprofModel
-internal import SwiftProtobuf
 
 /// Writes snapshots as gzipped pprof profiles, the file format of leakprof.
 ///
@@ -16,8 +15,7 @@ package enum ProfileEncoder {
         builder.add(snapshot.locations)
         builder.add(snapshot.samples)
         try builder.add(snapshot.facts, tool: tool)
-        let bytes: [UInt8] = try builder.finish().serializedBytes()
-        return try Gzip.compress(bytes)
+        return try Gzip.compress(builder.finish())
     }
 }
 
@@ -37,136 +35,182 @@ enum LabelKey {
     static let varianceSpace = "inuse_space_variance"
 }
 
+/// Puts a profile together; the numbers are those of profile.proto.
 private struct ProfileBuilder {
-    private var profile = Perftools_Profiles_Profile()
-    private var strings: [String: Int64] = ["": 0]
-    private var functions: [FunctionKey: UInt64] = [:]
+    // Repeated fields of the profile that grow at the same time, and the others.
+    private var sampleTypes = ProtobufWriter()
+    private var samples = ProtobufWriter()
+    private var mappings = ProtobufWriter()
+    private var locations = ProtobufWriter()
+    private var functions = ProtobufWriter()
+    private var stringTable = ProtobufWriter()
+    private var others = ProtobufWriter()
+
+    private var stringIndices: [String: UInt64] = [:]
+    private var functionIDs: [FunctionKey: UInt64] = [:]
 
     /// What makes two frames instances of one function.
     private struct FunctionKey: Hashable {
-        var name: Int64
-        var systemName: Int64
-        var file: Int64
+        var name: String
+        var systemName: String
+        var file: String
         var startLine: Int64
+
+        /// Names are long, and one of them nearly always tells functions apart.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(systemName.isEmpty ? name : systemName)
+            hasher.combine(startLine)
+        }
     }
 
-    init() { profile.stringTable = [""] }
+    /// The string with index 0 is empty.
+    init() { _ = index(of: "") }
 
-    private mutating func index(of string: String) -> Int64 {
-        if let known = strings[string] { return known }
-        let index = Int64(profile.stringTable.count)
-        profile.stringTable.append(string)
-        strings[string] = index
+    private mutating func index(of string: String) -> UInt64 {
+        if let known = stringIndices[string] { return known }
+        let index = UInt64(stringIndices.count)
+        stringTable.text(6, string)
+        stringIndices[string] = index
         return index
-    }
-
-    private mutating func valueType(_ type: String, _ unit: String) -> Perftools_Profiles_ValueType
-    {
-        var value = Perftools_Profiles_ValueType()
-        value.type = index(of: type)
-        value.unit = index(of: unit)
-        return value
     }
 
     mutating func addSampleTypes() {
         for type in SampleType.allCases {
-            profile.sampleType.append(valueType(type.rawValue, type.unit))
+            let name = index(of: type.rawValue)
+            let unit = index(of: type.unit)
+            sampleTypes.message(1) { writer in
+                writer.number(1, name)
+                writer.number(2, unit)
+            }
         }
-        profile.defaultSampleType = index(of: SampleType.inuseSpace.rawValue)
-        profile.periodType = valueType("space", "bytes")
     }
 
     mutating func add(_ mappings: [LeakprofModel.Mapping]) {
         for (position, mapping) in mappings.enumerated() {
-            var entry = Perftools_Profiles_Mapping()
-            entry.id = UInt64(position + 1)
-            entry.memoryStart = mapping.start
-            entry.memoryLimit = mapping.limit
-            entry.fileOffset = mapping.fileOffset
-            entry.filename = index(of: mapping.path)
-            entry.buildID = index(of: mapping.buildID)
-            entry.hasFunctions_p = mapping.symbols.hasFunctions
-            entry.hasFilenames_p = mapping.symbols.hasFilenames
-            entry.hasLineNumbers_p = mapping.symbols.hasLineNumbers
-            entry.hasInlineFrames_p = mapping.symbols.hasInlineFrames
-            profile.mapping.append(entry)
+            let path = index(of: mapping.path)
+            let buildID = index(of: mapping.buildID)
+            self.mappings.message(3) { writer in
+                writer.number(1, UInt64(position + 1))
+                writer.number(2, mapping.start)
+                writer.number(3, mapping.limit)
+                writer.number(4, mapping.fileOffset)
+                writer.number(5, path)
+                writer.number(6, buildID)
+                writer.flag(7, mapping.symbols.hasFunctions)
+                writer.flag(8, mapping.symbols.hasFilenames)
+                writer.flag(9, mapping.symbols.hasLineNumbers)
+                writer.flag(10, mapping.symbols.hasInlineFrames)
+            }
         }
     }
 
     mutating func add(_ locations: [LeakprofModel.Location]) {
         for (position, location) in locations.enumerated() {
-            var entry = Perftools_Profiles_Location()
-            entry.id = UInt64(position + 1)
-            entry.mappingID = location.mapping.map { UInt64($0 + 1) } ?? 0
-            entry.address = location.address
-            for frame in location.frames {
-                var line = Perftools_Profiles_Line()
-                line.functionID = functionID(of: frame)
-                line.line = frame.line
-                entry.line.append(line)
+            let functions = location.frames.map { functionID(of: $0) }
+            self.locations.message(4) { writer in
+                writer.number(1, UInt64(position + 1))
+                writer.number(2, location.mapping.map { UInt64($0 + 1) } ?? 0)
+                writer.number(3, location.address)
+                for (frame, function) in zip(location.frames, functions) {
+                    writer.message(4) { writer in
+                        writer.number(1, function)
+                        writer.number(2, frame.line)
+                    }
+                }
             }
-            profile.location.append(entry)
         }
     }
 
     private mutating func functionID(of frame: Frame) -> UInt64 {
-        let name = index(of: frame.function)
         let key = FunctionKey(
-            name: name,
-            systemName: frame.systemName.isEmpty ? name : index(of: frame.systemName),
-            file: index(of: frame.file), startLine: frame.startLine)
-        if let known = functions[key] { return known }
-        var entry = Perftools_Profiles_Function()
-        entry.id = UInt64(profile.function.count + 1)
-        entry.name = key.name
-        entry.systemName = key.systemName
-        entry.filename = key.file
-        entry.startLine = key.startLine
-        profile.function.append(entry)
-        functions[key] = entry.id
-        return entry.id
+            name: frame.function, systemName: frame.systemName, file: frame.file,
+            startLine: frame.startLine)
+        if let known = functionIDs[key] { return known }
+        let id = UInt64(functionIDs.count + 1)
+        functionIDs[key] = id
+        let name = index(of: frame.function)
+        let systemName = frame.systemName.isEmpty ? name : index(of: frame.systemName)
+        let file = index(of: frame.file)
+        functions.message(5) { writer in
+            writer.number(1, id)
+            writer.number(2, name)
+            writer.number(3, systemName)
+            writer.number(4, file)
+            writer.number(5, frame.startLine)
+        }
+        return id
     }
 
     mutating func add(_ samples: [LeakprofModel.Sample]) {
+        let epoch = samples.contains { $0.epoch != 0 } ? index(of: LabelKey.epoch) : 0
         for sample in samples {
-            var entry = Perftools_Profiles_Sample()
-            entry.locationID = sample.stack.map { UInt64($0 + 1) }
-            entry.value = SampleType.allCases.map { sample.counts[$0] }
-            if sample.epoch != 0 {
-                entry.label.append(label(LabelKey.epoch, Int64(sample.epoch), unit: ""))
+            let variances = variances(of: sample)
+            self.samples.message(2) { writer in
+                writer.numbers(1, sample.stack.lazy.map { UInt64($0 + 1) })
+                writer.numbers(
+                    2, SampleType.allCases.lazy.map { UInt64(bitPattern: sample.counts[$0]) })
+                if sample.epoch != 0 {
+                    writer.label(Label(key: epoch, value: Int64(sample.epoch), unit: 0))
+                }
+                for label in variances { writer.label(label) }
             }
-            if sample.variance != .zero {
-                entry.label.append(
-                    label(LabelKey.varianceObjects, sample.variance.inuseObjects, unit: "count^2"))
-                entry.label.append(
-                    label(LabelKey.varianceSpace, sample.variance.inuseSpace, unit: "bytes^2"))
-            }
-            profile.sample.append(entry)
         }
     }
 
-    private mutating func label(
-        _ key: String, _ number: Int64, unit: String
-    ) -> Perftools_Profiles_Label {
-        var label = Perftools_Profiles_Label()
-        label.key = index(of: key)
-        label.num = number
-        label.numUnit = index(of: unit)
-        return label
+    private mutating func variances(of sample: LeakprofModel.Sample) -> [Label] {
+        guard sample.variance != .zero else { return [] }
+        return [
+            Label(
+                key: index(of: LabelKey.varianceObjects), value: sample.variance.inuseObjects,
+                unit: index(of: "count^2")),
+            Label(
+                key: index(of: LabelKey.varianceSpace), value: sample.variance.inuseSpace,
+                unit: index(of: "bytes^2")),
+        ]
     }
 
     mutating func add(_ facts: SnapshotFacts, tool: String) throws {
-        profile.timeNanos = facts.capturedAt
-        profile.durationNanos = facts.duration
-        profile.period = facts.period
         let comment = CommentFacts(
             tool: tool, process: facts.process, recording: facts.recording,
             notes: facts.notes.isEmpty ? nil : facts.notes)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let json = String(decoding: try encoder.encode(comment), as: UTF8.self)
-        profile.comment.append(index(of: CommentFacts.prefix + json))
+        let periodType = index(of: "space")
+        let periodUnit = index(of: "bytes")
+        others.number(9, facts.capturedAt)
+        others.number(10, facts.duration)
+        others.message(11) { writer in
+            writer.number(1, periodType)
+            writer.number(2, periodUnit)
+        }
+        others.number(12, facts.period)
+        others.numbers(13, [index(of: CommentFacts.prefix + json)])
+        others.number(14, index(of: SampleType.inuseSpace.rawValue))
     }
 
-    func finish() -> Perftools_Profiles_Profile { profile }
+    func finish() -> [UInt8] {
+        var profile = ProtobufWriter()
+        for part in [sampleTypes, samples, mappings, locations, functions, stringTable, others] {
+            profile.append(part)
+        }
+        return profile.bytes
+    }
+}
+
+/// A numeric label of a sample; key and unit are indices of strings.
+private struct Label {
+    var key: UInt64
+    var value: Int64
+    var unit: UInt64
+}
+
+extension ProtobufWriter {
+    fileprivate mutating func label(_ label: Label) {
+        message(3) { writer in
+            writer.number(1, label.key)
+            writer.number(3, label.value)
+            writer.number(4, label.unit)
+        }
+    }
 }

@@ -30,6 +30,22 @@ import Testing
         #expect(try ProfileDecoder.decode(bytes) == full)
     }
 
+    /// Lengths take one byte, two and three.
+    @Test(arguments: [1, 100, 300, 20_000])
+    func `stacks of any length are read back`(depth: Int) throws {
+        let frames = (0..<depth).map { Frame(function: "f\($0)", line: Int64($0)) }
+        let snapshot = Snapshot(
+            locations: frames.map { Location(address: UInt64($0.line) + 1, frames: [$0]) }
+                + [Location(address: 0, frames: frames)],
+            samples: [
+                Sample(stack: Array(0...depth), counts: AllocationCounts(inuseObjects: .max))
+            ])
+
+        let bytes = try ProfileEncoder.encode(snapshot, tool: "test")
+
+        #expect(try ProfileDecoder.decode(bytes) == snapshot)
+    }
+
     @Test func `the same snapshot gives the same bytes`() throws {
         #expect(
             try ProfileEncoder.encode(full, tool: "test")
