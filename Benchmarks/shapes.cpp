@@ -1,21 +1,25 @@
 // Allocation shapes, one per run: what `make bench` runs with and without a profiler.
 //
-//     shapes SHAPE THREADS PAIRS     Prints the CPU time of one pair of allocation and free, in ns.
+//     shapes SHAPE THREADS PAIRS     Prints the CPU time of one pair of allocation and free, in ns, and
+//                                    the resident memory while the shape's blocks were live, in KiB.
 //
 // The time is the whole process's while the threads run, so what a profiler's own threads in it use is
 // counted; other processes' is not. A shape prints what it did, never what was expected of it.
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <execinfo.h>
+#include <fcntl.h>
 #include <list>
 #include <map>
+#include <mutex>
 #include <pthread.h>
-#include <sched.h>
 #include <string>
-#include <sys/resource.h>
+#include <unistd.h>
 #include <vector>
 
 #define NOINLINE __attribute__((noinline))
@@ -44,6 +48,27 @@ NOINLINE void *allocate(size_t size) {
     return block;
 }
 
+// How many frames are on the stack, down to the one of the function that calls this.
+NOINLINE int frames() {
+    void *addresses[128];
+    return backtrace(addresses, 128) - 1;
+}
+
+// What of the process is in memory now, exactly: the kernel counts the pages (getrusage's figure is
+// off by what each processor has not added up yet).
+long resident_kib() {
+    char text[1024];
+    int descriptor = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(descriptor, text, sizeof text - 1);
+    close(descriptor);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "Rss:");
+    return line == nullptr ? 0 : atol(line + 4);
+}
+
+std::atomic<long> live_kib;
+int thread_count;
+
 uint32_t next_random(uint32_t &state) {
     state ^= state << 13;
     state ^= state >> 17;
@@ -54,11 +79,21 @@ uint32_t next_random(uint32_t &state) {
 // Every function makes about `pairs` pairs and returns how many it made.
 using Shape = long(int thread, long pairs);
 
+// malloc is called with `depth` frames on the stack, counted from where the program or thread begins.
 template <int depth> long pair_at(int, long pairs) {
-    auto work = [pairs] {
-        for (long i = 0; i < pairs; i++) free(allocate(16 + static_cast<size_t>(i) % 500));
+    auto work = [pairs]() __attribute__((always_inline)) {
+        for (long i = 0; i < pairs; i++) {
+            void *block = malloc(16 + static_cast<size_t>(i) % 500);
+            keep(block);
+            free(block);
+        }
     };
-    at_depth(depth, work);
+    int missing = depth - frames();
+    if (missing > 0) {
+        at_depth(missing, work);
+    } else {
+        work();
+    }
     return pairs;
 }
 
@@ -92,6 +127,15 @@ long containers(int thread, long pairs) {
     return made;
 }
 
+// A list of small nodes grows to `pairs` nodes and is taken down from its front: the shape that MemHawk
+// publishes figures of.
+long lists(int, long pairs) {
+    std::list<int> list;
+    for (long i = 0; i < pairs; i++) list.emplace_back(static_cast<int>(i));
+    for (long i = 0; i < pairs; i++) list.pop_front();
+    return pairs;
+}
+
 // A tree walk: every allocation has another stack than the one before.
 NOINLINE long walk(int depth, uint32_t path, uint32_t &random, std::vector<void *> &kept) {
     void *block = allocate(24 + path % 64);
@@ -115,7 +159,7 @@ long recursion(int thread, long pairs) {
     return made;
 }
 
-// Blocks are freed by another thread than the one that made them.
+// Threads make blocks and put them where another thread's are, and free those.
 std::atomic<void *> mailboxes[64][256];
 
 long handover(int thread, long pairs) {
@@ -126,6 +170,56 @@ long handover(int thread, long pairs) {
         if (i % 2 == 0) free(in[i % 256].exchange(nullptr));
     }
     return pairs;
+}
+
+// One thread makes blocks, another frees them. They hand them over in batches and sleep while there is
+// nothing to do, so that waiting is not counted.
+struct Queue {
+    static constexpr size_t batch = 4096;
+    static constexpr size_t batches = 8;
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t filled = 0;
+    size_t emptied = 0;
+    void *blocks[batches][batch];
+
+    void wait_for_room() {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [this] { return filled - emptied < batches; });
+    }
+
+    void wait_for_blocks() {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [this] { return filled > emptied; });
+    }
+
+    void advance(size_t &count) {
+        std::unique_lock lock(mutex);
+        count++;
+        changed.notify_one();
+    }
+};
+
+Queue queues[64];
+
+// Threads with even numbers make, odd ones free.
+long producer_consumer(int thread, long pairs) {
+    Queue &queue = queues[thread / 2 % 64];
+    size_t batches = static_cast<size_t>(pairs) * 2 / Queue::batch;
+    for (size_t i = 0; i < batches; i++) {
+        auto &blocks = queue.blocks[i % Queue::batches];
+        if (thread % 2 == 0) {
+            queue.wait_for_room();
+            for (size_t j = 0; j < Queue::batch; j++) blocks[j] = allocate(16 + j % 240);
+            queue.advance(queue.filled);
+        } else {
+            queue.wait_for_blocks();
+            for (void *block : blocks) free(block);
+            queue.advance(queue.emptied);
+        }
+    }
+    return static_cast<long>(batches * Queue::batch / 2);
 }
 
 // Vectors that grow by realloc from 16 bytes to 64 KiB.
@@ -142,14 +236,15 @@ long growth(int, long pairs) {
     return made;
 }
 
-// Half of the pairs' blocks live at once, then all are freed in another order.
-long big_heap(int, long pairs) {
+// All the pairs' blocks live at once, of 16 bytes and up to `spread` more, then freed in another order.
+template <size_t spread> long big_heap(int, long pairs) {
     size_t blocks = static_cast<size_t>(pairs);
     auto kept = static_cast<void **>(calloc(blocks, sizeof(void *)));
     for (size_t i = 0; i < blocks; i++) {
-        kept[i] = allocate(16 + i * 7 % 100);
+        kept[i] = allocate(16 + i * 7 % spread);
         memset(kept[i], 1, 16);
     }
+    live_kib = resident_kib();
     for (size_t i = 0; i < blocks; i++) free(kept[i * 7919 % blocks]);
     free(kept);
     return pairs;
@@ -168,23 +263,49 @@ template <size_t live> long population(int thread, long pairs) {
     return pairs;
 }
 
+// Threads that have made their pairs and all are there: what one of them keeps in memory.
+long idle_threads(int thread, long pairs) {
+    static pthread_barrier_t barrier;
+    static bool is_ready = [] {
+        return pthread_barrier_init(&barrier, nullptr, static_cast<unsigned>(thread_count)) == 0;
+    }();
+    if (!is_ready) abort();
+    long made = pair_at<16>(thread, pairs);
+    pthread_barrier_wait(&barrier);
+    if (thread == 0) live_kib = resident_kib();
+    pthread_barrier_wait(&barrier);
+    return made;
+}
+
+// No pairs, but multiplications that wait for one another, of 3 cycles each: the clock of the core.
+long clock_cycles(int, long multiplications) {
+    uint64_t product = 3;
+    for (long i = 0; i < multiplications; i++) asm volatile("imul %0, %0" : "+r"(product));
+    return multiplications;
+}
+
 struct Named {
     const char *name;
     Shape *shape;
 };
 
 const Named shapes[] = {
-    {"pair-5", pair_at<3>},
-    {"pair-16", pair_at<14>},
-    {"pair-20", pair_at<18>},
-    {"pair-60", pair_at<58>},
+    {"pair-5", pair_at<5>},
+    {"pair-16", pair_at<16>},
+    {"pair-20", pair_at<20>},
+    {"pair-60", pair_at<60>},
     {"containers", containers},
+    {"lists", lists},
     {"recursion", recursion},
     {"handover", handover},
+    {"producer-consumer", producer_consumer},
     {"growth", growth},
-    {"big-heap", big_heap},
+    {"big-heap", big_heap<100>},
+    {"one-gib", big_heap<184>},
     {"population-10k", population<10000>},
     {"population-1m", population<1000000>},
+    {"idle-threads", idle_threads},
+    {"clock", clock_cycles},
 };
 
 struct Run {
@@ -220,12 +341,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "\n");
         return 64;
     }
-    int threads = atoi(argv[2]);
-    long pairs = atol(argv[3]) / threads;
-    std::vector<Run> runs(static_cast<size_t>(threads));
-    for (int i = 0; i < threads; i++) runs[static_cast<size_t>(i)] = {{}, shape, i, pairs, 0};
+    thread_count = atoi(argv[2]);
+    long pairs = atol(argv[3]) / thread_count;
+    std::vector<Run> runs(static_cast<size_t>(thread_count));
+    for (int i = 0; i < thread_count; i++) runs[static_cast<size_t>(i)] = {{}, shape, i, pairs, 0};
     double before = cpu_ns();
-    if (threads == 1) {
+    if (thread_count == 1) {
         start(&runs[0]);
     } else {
         for (Run &run : runs) pthread_create(&run.thread, nullptr, start, &run);
@@ -234,9 +355,7 @@ int main(int argc, char **argv) {
     double used = cpu_ns() - before;
     long made = 0;
     for (const Run &run : runs) made += run.made;
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    printf("%.2f ns per pair, %ld pairs, %ld KiB\n", used / static_cast<double>(made), made,
-           usage.ru_maxrss);
+    printf("%.3f ns per pair, %ld pairs, %ld KiB\n", used / static_cast<double>(made), made,
+           live_kib.load());
     return 0;
 }
