@@ -112,9 +112,12 @@ static uint64_t take_encoded(struct cursor *cursor, uint8_t encoding, bool is_le
 
 // ---- Entries ----
 
-// Whether the first and the last byte can be read. The loader tells where the table begins, not where
-// the segment that holds it ends, and a table that lies must not make us read what is not there.
-static bool can_read(const uint8_t *at, uint64_t bytes) {
+// Whether the first and the last byte can be read: a table that lies must not make us read what is not
+// there. The kernel is asked about what lies outside the segment that holds the table; linkers put all
+// of it into one.
+static bool can_read(const struct lp_segment *segment, const uint8_t *at, uint64_t bytes) {
+    uintptr_t start = (uintptr_t)at;
+    if (start >= segment->start && start < segment->end && bytes <= segment->end - start) return true;
     return lp_sys_is_readable(at) && (bytes <= 4096 || lp_sys_is_readable(at + bytes - 8));
 }
 
@@ -132,18 +135,18 @@ struct common {
 #define MAX_ENTRY_BYTES 1048576
 
 // The body of the entry at `at`, behind its length.
-static struct cursor entry_at(const uint8_t *at) {
+static struct cursor entry_at(const struct lp_segment *segment, const uint8_t *at) {
     struct cursor cursor = {.at = at, .end = at + 4};
-    if (!can_read(at, 8)) cursor.end = at;
+    if (!can_read(segment, at, 8)) cursor.end = at;
     uint64_t length = take(&cursor, 4);
     // 0xffffffff would announce a 64-bit entry, which no linker writes for x86-64.
-    if (length > MAX_ENTRY_BYTES || !can_read(cursor.at, length)) cursor.has_failed = true;
+    if (length > MAX_ENTRY_BYTES || !can_read(segment, cursor.at, length)) cursor.has_failed = true;
     if (!cursor.has_failed) cursor.end = cursor.at + length;
     return cursor;
 }
 
-static bool parse_common(const uint8_t *at, struct common *common) {
-    struct cursor cursor = entry_at(at);
+static bool parse_common(const struct lp_segment *segment, const uint8_t *at, struct common *common) {
+    struct cursor cursor = entry_at(segment, at);
     if (take(&cursor, 4) != 0) return false; // not a common entry
     uint64_t version = take(&cursor, 1);
     const char *augmentation = (const char *)cursor.at;
@@ -188,10 +191,11 @@ static bool parse_common(const uint8_t *at, struct common *common) {
 
 // Finds the entry of the function that contains `address` in the header's sorted table; NULL when there
 // is none. Sets `*has_table` to whether there is such a table.
-static const uint8_t *find_entry(uintptr_t address, const uint8_t *header, bool *has_table) {
+static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t address,
+                                 const uint8_t *header, bool *has_table) {
     struct cursor cursor = {.at = header, .end = header + MAX_HEADER_BYTES};
     *has_table = false;
-    if (!can_read(header, MAX_HEADER_BYTES)) return NULL;
+    if (!can_read(segment, header, MAX_HEADER_BYTES)) return NULL;
     uint64_t version = take(&cursor, 1);
     uint8_t frame_encoding = (uint8_t)take(&cursor, 1);
     uint8_t count_encoding = (uint8_t)take(&cursor, 1);
@@ -199,7 +203,7 @@ static const uint8_t *find_entry(uintptr_t address, const uint8_t *header, bool 
     take_encoded(&cursor, frame_encoding, false);
     uint64_t count = take_encoded(&cursor, count_encoding, true);
     *has_table = version == 1 && table_encoding == ENCODING_OF_SORTED_TABLE && !cursor.has_failed &&
-                 count <= MAX_ENTRIES && can_read(cursor.at, count * 8);
+                 count <= MAX_ENTRIES && can_read(segment, cursor.at, count * 8);
     if (!*has_table || count == 0) return NULL;
 
     struct {
@@ -404,16 +408,16 @@ static uint64_t rule_of(const struct row *row) {
     return LP_RULE_OTHER;
 }
 
-uint64_t lp_cfi_rule(uintptr_t address, const void *header) {
+uint64_t lp_cfi_rule(uintptr_t address, const void *header, const struct lp_segment *segment) {
     bool has_table;
-    const uint8_t *entry = find_entry(address, header, &has_table);
+    const uint8_t *entry = find_entry(segment, address, header, &has_table);
     if (entry == NULL) return has_table ? LP_RULE_NO_INFORMATION : LP_RULE_OTHER;
 
-    struct cursor cursor = entry_at(entry);
+    struct cursor cursor = entry_at(segment, entry);
     const uint8_t *place = cursor.at;
     uint64_t distance = take(&cursor, 4);
     struct common common;
-    if (cursor.has_failed || distance == 0 || !parse_common(place - distance, &common))
+    if (cursor.has_failed || distance == 0 || !parse_common(segment, place - distance, &common))
         return LP_RULE_OTHER;
     uint64_t function = take_encoded(&cursor, common.pointer_encoding, false);
     uint64_t length = take_encoded(&cursor, common.pointer_encoding, true);

@@ -34,19 +34,20 @@ void lp_interval_change(uint64_t interval_bytes) {
     lp_process_change_token();
     // Who inserts a block under the old interval looks at the new one afterwards (insert() in
     // recorder.c). Now that all threads have passed a barrier, each such block is found by it or by the
-    // pass over the table.
-    lp_sys_barrier();
+    // pass over the table. Where the kernel can't do that, or a sandbox forbids it, every free is
+    // looked at, as in exact mode.
+    bool is_passed = lp_sys_barrier() == 0;
     bool is_longer = interval_bytes > lp_process.intervals[old];
     uint32_t used = lp_load_relaxed_u32(&lp_process.header->intervals_used);
     for (uint32_t from = 0; is_longer && from < used; from++) {
         if (lp_process.intervals[from] < interval_bytes) lp_thin(from, index);
     }
-    if (index != 0) lp_filter_use(true);
+    if (index != 0 && is_passed) lp_filter_use(true);
 }
 
 void lp_interval_refresh(void) {
     uint32_t index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (index == 0) return;
+    if (index == 0 || lp_sys_barrier() != 0) return;
     lp_filter_use(false);
     lp_filter_forget_exact();
     lp_thin(0, index);

@@ -1,5 +1,6 @@
 #include "live_buckets.h"
 
+#include "pool.h"
 #include "raw.h"
 
 // Buckets an entry may lie behind its home. Probing further costs more than a new level.
@@ -133,7 +134,7 @@ static struct lp_bucket *make_level(struct lp_live_table *table, struct lp_live_
     }
     lp_add_relaxed_u64(&table->bytes, -bytes);
     if (made == NULL) return level_at(area, level);
-    lp_sys_unmap(made, bytes);
+    if (bytes > LP_POOL_LARGEST) lp_sys_unmap(made, bytes);
     return buckets;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include "pool.h"
 #include "raw.h"
 
 #define LEAF_BYTES ((size_t)8 << (LP_SHADOW_LEAF_BITS - 5))
@@ -54,6 +55,26 @@ static bool make_leaf(struct lp_live_table *table, struct lp_live_area *area, un
     return true;
 }
 
+static void prepare_leaf(struct lp_live_table *table, struct lp_live_area *area, unsigned leaf) {
+    uint32_t bit = 1U << leaf;
+    if ((lp_load_relaxed_u32(&area->prepared) & bit) != 0) return;
+    // Once: where there is no memory, the next block must not ask again.
+    if ((__atomic_fetch_or(&area->prepared, bit, __ATOMIC_RELAXED) & bit) != 0) return;
+    make_leaf(table, area, leaf);
+    lp_pool_refill();
+}
+
+// A block is the first at `address`, or nearly: most likely, the allocator has just got that memory
+// from the kernel. It gets it in smaller parts than pieces, so a leaf that is made one piece ahead is
+// there before it is needed.
+void lp_shadow_prepare(struct lp_live_table *table, struct lp_live_area *area, uintptr_t address) {
+    unsigned leaf = address >> LP_SHADOW_LEAF_BITS & (LP_SHADOW_LEAVES - 1);
+    unsigned piece = address >> LP_SHADOW_PIECE_BITS & (LP_SHADOW_PIECES - 1);
+    prepare_leaf(table, area, leaf);
+    if (piece == LP_SHADOW_PIECES - 1 && leaf + 1 < LP_SHADOW_LEAVES)
+        prepare_leaf(table, area, leaf + 1);
+}
+
 bool lp_shadow_make(struct lp_live_table *table, struct lp_live_area *area, uintptr_t address) {
     unsigned leaf = address >> LP_SHADOW_LEAF_BITS & (LP_SHADOW_LEAVES - 1);
     uint32_t piece = 1U << (address >> LP_SHADOW_PIECE_BITS & (LP_SHADOW_PIECES - 1));
@@ -62,9 +83,10 @@ bool lp_shadow_make(struct lp_live_table *table, struct lp_live_area *area, uint
     if (!lp_live_reserve(table, PIECE_BYTES, LP_LIVE_SHADOW)) return false;
     if ((__atomic_fetch_or(&area->pieces[leaf], piece, __ATOMIC_ACQ_REL) & piece) != 0) {
         lp_add_relaxed_u64(&table->bytes, -PIECE_BYTES);
-    } else {
-        lp_add_relaxed_u32(&table->pieces, 1);
+        return true;
     }
+    lp_add_relaxed_u32(&table->pieces, 1);
+    lp_shadow_prepare(table, area, address);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "live_area.h"
 #include "live_buckets.h"
 #include "live_shadow.h"
+#include "pool.h"
 #include "raw.h"
 
 // The areas in use are found by a short probe: a process has few.
@@ -13,6 +14,9 @@
 #define PROBES 16U
 
 #define HUGE_PAGE_BYTES 2097152U
+
+// Allocators map larger blocks by themselves: no small ones come to lie there.
+#define HEAP_BLOCK_BYTES 131072U
 
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block) {
     return (address & 7) == 0 && (address >> LP_ADDRESS_BITS) == 0 &&
@@ -23,6 +27,7 @@ bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *blo
 // ---- Memory ----
 
 void *lp_live_map(size_t bytes) {
+    if (bytes <= LP_POOL_LARGEST) return lp_pool_take(bytes);
     void *memory = lp_sys_map(bytes, -1);
     if (memory == LP_MAP_FAILED) return NULL;
     // A forked child has blocks of its own.
@@ -51,16 +56,18 @@ bool lp_live_reserve(struct lp_live_table *table, uint64_t bytes, enum lp_live_u
 // ---- Areas ----
 
 static struct lp_live_area *make_areas(struct lp_live_table *table) {
-    size_t bytes = AREAS * sizeof(struct lp_live_area);
-    struct lp_live_area *made = lp_live_map(bytes);
+    struct lp_live_area *made = lp_live_map(AREAS * sizeof(struct lp_live_area));
     struct lp_live_area *areas = NULL;
     if (made == NULL) return __atomic_load_n(&table->areas, __ATOMIC_ACQUIRE);
     if (__atomic_compare_exchange_n(&table->areas, &areas, made, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
         return made;
     }
-    lp_sys_unmap(made, bytes);
     return areas;
+}
+
+void lp_live_begin(struct lp_live_table *table) {
+    make_areas(table);
 }
 
 // The area's table; NULL when there is none, and `is_wanted` could not change that.
@@ -80,7 +87,12 @@ static inline struct lp_live_area *area_of(struct lp_live_table *table, uintptr_
         if (__builtin_expect(found == name, 1)) return area;
         if (found != 0) continue;
         if (!is_wanted) return NULL;
-        if (lp_compare_exchange_u64(&area->name, &found, name) || found == name) return area;
+        if (lp_compare_exchange_u64(&area->name, &found, name)) {
+            // The allocator has most likely just mapped what lies there.
+            lp_pool_refill();
+            return area;
+        }
+        if (found == name) return area;
     }
     return NULL;
 }
@@ -97,6 +109,8 @@ bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct
         if (lp_shadow_insert(table, area, address, block, stale)) return true;
     } else {
         lp_shadow_remove(table, area, address, stale, false);
+        if (block->interval_index == 0 && block->size < HEAP_BLOCK_BYTES)
+            lp_shadow_prepare(table, area, address);
     }
     return lp_buckets_insert(table, area, address, block, stale);
 }
@@ -155,8 +169,12 @@ static bool is_being_removed(uintptr_t address) {
 }
 
 void lp_revising_wait(const struct lp_revising *revising) {
-    lp_sys_barrier();
     removals.count = 0;
+    if (lp_sys_barrier() != 0) {
+        // The kernel did it at the start; a sandbox forbids it now. Nothing can be decided without.
+        removals.count = MAX_REMOVALS + 1;
+        return;
+    }
     revising->revision->removals(note_removal, &removals);
 }
 

@@ -32,6 +32,22 @@ static uintptr_t image_of(uintptr_t start, uintptr_t end) {
     return entry >= start && entry < end ? getauxval(AT_PHDR) & ~(uintptr_t)(PAGE - 1) : start;
 }
 
+struct lp_segment lp_module_segment(const struct lp_loaded *loaded, uintptr_t address) {
+    struct lp_segment none = {0, 0};
+    const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)image_of(loaded->start, loaded->end);
+    if (memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_phentsize != sizeof(ElfW(Phdr)))
+        return none;
+    if (elf->e_phoff > PAGE || elf->e_phnum > (PAGE - elf->e_phoff) / sizeof(ElfW(Phdr))) return none;
+    const ElfW(Phdr) *segments = (const ElfW(Phdr) *)((uintptr_t)elf + elf->e_phoff);
+    for (unsigned i = 0; i < elf->e_phnum; i++) {
+        if (segments[i].p_type != PT_LOAD || (segments[i].p_flags & PF_R) == 0) continue;
+        uintptr_t start = loaded->load_bias + segments[i].p_vaddr;
+        if (address >= start && address - start < segments[i].p_filesz)
+            return (struct lp_segment){start, start + segments[i].p_filesz};
+    }
+    return none;
+}
+
 // Where the build id's bytes lie behind `start`, with their number in `*length`; 0 when there is none
 // within the module's first page. That page is mapped and readable: it holds the program headers that
 // the loader itself used, and linkers put the note right behind them.

@@ -1,10 +1,12 @@
 #include "recorder.h"
 
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "epochs.h"
 #include "free_filter.h"
 #include "modules.h"
+#include "pool.h"
 #include "process.h"
 #include "raw.h"
 #include "region_copy.h"
@@ -138,6 +140,11 @@ static void begin(uint32_t forked_from) {
     lp_status.off_reason = LP_OFF_NONE;
     lp_status.is_recording = 1;
     if (config->mode == LP_MODE_AUTO) lp_budget_begin(config->overhead_ppm);
+    // What comes later must need no system call, as far as that can be.
+    lp_pool_refill();
+    lp_live_begin(&lp_process.live);
+    lp_blocks_begin();
+    lp_process.stack_end = (getauxval(AT_RANDOM) + 4095) & ~(uintptr_t)4095;
     lp_filter_use(config->mode == LP_MODE_SAMPLED || config->paused);
     lp_store_release_u32(&lp_process.state, config->paused ? LP_PROCESS_PAUSED : LP_PROCESS_RECORDING);
     lp_process_change_token();

@@ -68,9 +68,11 @@ static uint64_t make_rule(uintptr_t call) {
     struct lp_loaded loaded;
     uint32_t module = lp_module_find(call, &loaded);
     uint64_t rule = LP_RULE_NO_INFORMATION;
-    if (loaded.unwind_header != NULL) rule = lp_cfi_rule(call, loaded.unwind_header);
-    if (loaded.unwind_header != NULL && rule == LP_RULE_NO_INFORMATION && is_signal_return(call + 1))
-        rule = LP_RULE_OTHER;
+    if (loaded.unwind_header != NULL) {
+        struct lp_segment segment = lp_module_segment(&loaded, (uintptr_t)loaded.unwind_header);
+        rule = lp_cfi_rule(call, loaded.unwind_header, &segment);
+        if (rule == LP_RULE_NO_INFORMATION && is_signal_return(call + 1)) rule = LP_RULE_OTHER;
+    }
     return rule | (uint64_t)module << LP_RULE_MODULE_SHIFT;
 }
 

@@ -1,5 +1,6 @@
 #include "stack_memory.h"
 
+#include "process.h"
 #include "raw.h"
 
 #define PAGE ((uintptr_t)4096)
@@ -11,8 +12,19 @@ static bool are_readable(uintptr_t low, uintptr_t high) {
     return true;
 }
 
+// The main thread's stack is one piece from where it is in use to its end, and the kernel keeps more
+// than this below its end free of other mappings: it needs not be tried.
+#define MAIN_STACK_BYTES ((uintptr_t)64 << 20)
+
 void lp_stack_enter(struct lp_thread_block *block, uintptr_t sp) {
     uintptr_t page = sp & ~(PAGE - 1);
+    uintptr_t end = lp_process.stack_end;
+    if (sp < end && end - sp < MAIN_STACK_BYTES) {
+        if (block->readable_high != end) block->count = 0;
+        block->readable_low = page;
+        block->readable_high = end;
+        return;
+    }
     if (sp < block->readable_low && block->readable_low - page <= LP_STACK_MAX_GAP &&
         are_readable(page + PAGE, block->readable_low)) {
         block->readable_low = page;

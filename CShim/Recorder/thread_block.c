@@ -7,6 +7,10 @@
 #include "raw.h"
 
 // Blocks are mapped by the dozen. A forked child has none of its parent's (MADV_DONTFORK).
+//
+// The blocks of the first chunk are there from the start, and are claimed without a system call: they
+// belong to whose thread-local memory lies at an address. Where it does again, the thread has ended.
+// The others belong to thread IDs; the kernel knows which of these have ended.
 #define CHUNK_BLOCKS 16U
 #define BLOCK_BYTES ((sizeof(struct lp_thread_block) + 4095) / 4096 * 4096)
 
@@ -28,6 +32,7 @@ static struct lp_thread_block *block_at(uint32_t index) {
 
 // The chunk's blocks, mapped by the first thread that needs one of them.
 static bool make_chunk(uint32_t index) {
+    _Static_assert(CHUNK_BLOCKS == LP_FIRST_BLOCKS, "the first blocks are a chunk");
     char **chunk = &lp_process.block_chunks[index / CHUNK_BLOCKS];
     char *none = NULL;
     if (__atomic_load_n(chunk, __ATOMIC_ACQUIRE) != NULL) return true;
@@ -65,11 +70,12 @@ static struct lp_thread_block *find_ended(uint32_t thread) {
     uint32_t used = blocks_used();
     // A block under this thread's own number is that of an ended one, or was claimed a moment ago by
     // the call that a signal interrupted.
-    for (uint32_t index = 0; index < used; index++) {
+    for (uint32_t index = LP_FIRST_BLOCKS; index < used; index++) {
         if (lp_load_relaxed_u32(&lp_process.block_threads[index]) == thread) return take_over(index);
     }
-    for (uint32_t look = 0; look < LOOKS && look < used; look++) {
-        uint32_t index = lp_add_relaxed_u32(&lp_process.block_search, 1) % used;
+    for (uint32_t look = 0; look < LOOKS && look + LP_FIRST_BLOCKS < used; look++) {
+        uint32_t index = LP_FIRST_BLOCKS +
+                         lp_add_relaxed_u32(&lp_process.block_search, 1) % (used - LP_FIRST_BLOCKS);
         uint32_t owner = lp_load_relaxed_u32(&lp_process.block_threads[index]);
         if (owner == 0 || lp_sys_signal_thread_zero(owner) != -ESRCH) continue;
         if (lp_compare_exchange_u32(&lp_process.block_threads[index], &owner, thread)) {
@@ -87,10 +93,38 @@ static struct lp_thread_block *make_new(uint32_t thread) {
     return take_over(index);
 }
 
-struct lp_thread_block *lp_block_claim(void) {
+// Takes one of the first blocks; NULL when there is none for this thread.
+static struct lp_thread_block *take_first(void) {
+    if (lp_load_acquire_u32(&lp_process.blocks_used) == 0) return NULL;
+    uintptr_t own = (uintptr_t)&lp_thread;
+    for (uint32_t index = 0; index < LP_FIRST_BLOCKS; index++) {
+        if (__atomic_load_n(&lp_process.first_owners[index], __ATOMIC_RELAXED) == own)
+            return take_over(index);
+    }
+    for (uint32_t index = 0; index < LP_FIRST_BLOCKS; index++) {
+        uintptr_t nobody = 0;
+        if (__atomic_compare_exchange_n(&lp_process.first_owners[index], &nobody, own, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            return take_over(index);
+        }
+    }
+    return NULL;
+}
+
+void lp_blocks_begin(void) {
+    if (make_chunk(0)) lp_store_release_u32(&lp_process.blocks_used, LP_FIRST_BLOCKS);
+    lp_block_claim();
+}
+
+static struct lp_thread_block *claim_by_id(void) {
     uint32_t thread = (uint32_t)lp_sys_thread();
     struct lp_thread_block *block = find_ended(thread);
-    if (block == NULL) block = make_new(thread);
+    return block != NULL ? block : make_new(thread);
+}
+
+struct lp_thread_block *lp_block_claim(void) {
+    struct lp_thread_block *block = take_first();
+    if (block == NULL) block = claim_by_id();
     if (block == NULL) block = &no_block;
     lp_thread.block = block;
     return block;

@@ -25,12 +25,14 @@ struct lp_live_area {
     uint64_t *shadow[LP_SHADOW_LEAVES];  // NULL: not made yet; atomic
     uint32_t pieces[LP_SHADOW_LEAVES];   // of each leaf, bit set of the 64 KiB in use; atomic
     struct lp_bucket *levels[LP_LEVELS]; // NULL: not made yet; atomic
-    uint64_t reserved[6];                // four cache lines
+    uint32_t prepared;                   // bit set of leaves; see lp_shadow_prepare(); atomic
+    uint32_t reserved[11];               // four cache lines
 };
 
 _Static_assert(sizeof(struct lp_live_area) == 256, "areas share no cache line");
 
-// Anonymous memory that a forked child does not get; NULL when there is none.
+// Anonymous memory that a forked child does not get; NULL when there is none. What is no larger than
+// LP_POOL_LARGEST comes from the pool and can't be unmapped.
 void *lp_live_map(size_t bytes);
 
 // What memory is wanted for; see lp_live_reserve().

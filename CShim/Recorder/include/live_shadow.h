@@ -32,6 +32,10 @@ _Static_assert(LP_LIVE_COUNTER_BITS == LP_SHADOW_SIZE_SHIFT, "no bit is used twi
 // Takes the piece that `address` lies in into use, and makes its leaf. False when there is no memory.
 bool lp_shadow_make(struct lp_live_table *table, struct lp_live_area *area, uintptr_t address);
 
+// A block that has no word itself lies at `address`, where blocks that have one may lie later: maps
+// what they will need, if that has not been tried yet.
+void lp_shadow_prepare(struct lp_live_table *table, struct lp_live_area *area, uintptr_t address);
+
 // Revises the area's blocks; its first address is `base`.
 void lp_shadow_revise(const struct lp_revising *revising, struct lp_live_area *area, uintptr_t base);
 

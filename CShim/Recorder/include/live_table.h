@@ -42,6 +42,9 @@ struct lp_live_block {
 // The last interval is not one: it marks blocks that are being written or revised.
 #define LP_LIVE_MAX_INTERVAL 62
 
+// Maps what the first insertion would; that does it otherwise.
+void lp_live_begin(struct lp_live_table *table);
+
 // Whether `address` and `block` fit a slot: addresses of 48 bits, 8-byte aligned, counters from 1.
 bool lp_live_is_representable(uintptr_t address, const struct lp_live_block *block);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cfi.h"
 #include "loader.h"
 
 // The module that contains an address, as found last: consecutive frames often lie in one module.
@@ -28,6 +29,10 @@ uint32_t lp_module_index(uintptr_t address, struct lp_module_range *range);
 // The same without a cache, and what the loader knows of the module; its `end` is 0 when there is none.
 // Returns 0 also for a module that could not be recorded.
 uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded);
+
+// The module's readable segment that contains `address`, as its program headers say; an empty one when
+// they don't. The module must be mapped.
+struct lp_segment lp_module_segment(const struct lp_loaded *loaded, uintptr_t address);
 
 // Copies `length` bytes into the region's strings; returns their offset, or UINT32_MAX when full.
 uint32_t lp_add_string(const void *bytes, uint32_t length);

@@ -28,8 +28,13 @@ enum {
 // Threads that can have a block (thread_block.h) at a time.
 #define LP_MAX_BLOCKS 4096
 
+// Blocks that are there from the start; see thread_block.c.
+#define LP_FIRST_BLOCKS 16
+
 // Places for modules by their start address: twice the modules a region can hold.
 #define LP_MODULE_SLOTS 4096
+
+struct lp_pool;
 
 struct lp_process {
     uint32_t state; // LP_PROCESS_*; atomic
@@ -53,9 +58,11 @@ struct lp_process {
     uint32_t counters_capacity;
     uint32_t max_depth;
     uintptr_t loader_start; // where ld.so is mapped, 0 without one
+    uintptr_t stack_end;    // of the main thread's stack, or a little less
     uint32_t copies;        // snapshots written so far; atomic
     struct lp_random_source random;
 
+    struct lp_pool *pool; // pool.c; atomic
     struct lp_live_table live;
     struct lp_budget budget;
     bool can_thin; // the kernel can do what that needs
@@ -66,8 +73,9 @@ struct lp_process {
     // thread_block.c
     uint32_t blocks_used;  // atomic; may exceed the most there can be
     uint32_t block_search; // atomic; where the search for an ended thread's block goes on
-    char *block_chunks[LP_MAX_BLOCKS / 16]; // NULL: not mapped yet; atomic
-    uint32_t block_threads[LP_MAX_BLOCKS];  // thread IDs, 0: never used; atomic
+    char *block_chunks[LP_MAX_BLOCKS / 16];  // NULL: not mapped yet; atomic
+    uint32_t block_threads[LP_MAX_BLOCKS];   // thread IDs, 0: never used; atomic
+    uintptr_t first_owners[LP_FIRST_BLOCKS]; // addresses of their thread-local memory; atomic
 
     uint32_t module_slots[LP_MODULE_SLOTS]; // module index, 0: free; atomic
 };

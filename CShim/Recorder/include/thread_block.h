@@ -84,6 +84,9 @@ struct lp_thread_block {
 // none to be had, a block that is always busy.
 struct lp_thread_block *lp_block_claim(void);
 
+// Makes the first blocks, of which this thread takes one. Before any other thread records.
+void lp_blocks_begin(void);
+
 // The work of all threads so far.
 struct lp_work lp_blocks_work(void);
 
