@@ -169,8 +169,62 @@ static void prune(int directory, const struct lp_identity *identity) {
     lp_sys_unmap(listing, LISTING_BYTES);
 }
 
+// The number in a file of the control group file system, UINT64_MAX when there is none ("max").
+__attribute__((noinline)) static uint64_t read_limit(const char *root, const char *group,
+                                                     const char *file) {
+    char path[512];
+    if (strlen(root) + strlen(group) + strlen(file) >= sizeof path) return UINT64_MAX;
+    lp_append_text(lp_append_text(lp_append_text(path, root), group), file);
+    char text[32];
+    long length = read_file(path, text, sizeof text - 1);
+    if (length <= 0) return UINT64_MAX;
+    text[length] = '\0';
+    const char *cursor = text;
+    uint64_t limit;
+    return take_decimal(&cursor, &limit) ? limit : UINT64_MAX;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+// The memory limit of a control group and of the outermost one that can be seen from here, which is the
+// same in most containers. One of the two versions' files is there.
+static uint64_t limit_of_group(const char *group, bool is_version_1) {
+    const char *root = is_version_1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+    const char *file = is_version_1 ? "/memory.limit_in_bytes" : "/memory.max";
+    uint64_t outermost = read_limit(root, "", file);
+    return strcmp(group, "/") == 0 ? outermost : smaller(outermost, read_limit(root, group, file));
+}
+
+// How much memory this process's control group may have, UINT64_MAX when there is no limit or /proc
+// does not tell. The region counts as its memory (cgroups(7)).
+static uint64_t memory_limit(void) {
+    char groups[1024]; // lines of "hierarchy:controllers:group"; memory's is among the first
+    long length = read_file("/proc/self/cgroup", groups, sizeof groups - 1);
+    if (length <= 0) return UINT64_MAX;
+    groups[length] = '\0';
+    uint64_t limit = UINT64_MAX;
+    for (char *line = groups, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        char *controllers = strchr(line, ':');
+        char *group = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+        if (group == NULL) continue;
+        *group++ = '\0';
+        bool is_version_1 = strcmp(controllers, ":memory") == 0;
+        if (is_version_1 || controllers[1] == '\0')
+            limit = smaller(limit, limit_of_group(group, is_version_1));
+    }
+    return limit;
+}
+
+// Of a control group's memory, the region takes at most one part in so many: what is beyond the limit
+// ends the target.
+#define MEMORY_PART 16
+
 // The room for a region: a quarter of what is free, so that the target's own use of the file system is
-// not what runs out first, and within the limit on file sizes, beyond which the kernel sends SIGXFSZ.
+// not what runs out first, a part of what its control group may have, and within the limit on file
+// sizes, beyond which the kernel sends SIGXFSZ.
 static uint64_t room_in(int directory, uint64_t wanted) {
     struct statfs system;
     int saved = errno;
@@ -180,8 +234,8 @@ static uint64_t room_in(int directory, uint64_t wanted) {
     uint64_t room = status == 0 ? (uint64_t)system.f_bavail * (uint64_t)system.f_bsize / 4 : wanted;
     // A tmpfs without a size limit reports no blocks at all.
     if (status == 0 && system.f_type == TMPFS_MAGIC && system.f_blocks == 0) room = wanted;
-    if (room > limit) room = limit;
-    return room < wanted ? room : wanted;
+    room = smaller(room, memory_limit() / MEMORY_PART);
+    return smaller(smaller(room, limit), wanted);
 }
 
 static uint32_t create_in(int directory, const struct lp_identity *identity, uint64_t *bytes,
