@@ -226,7 +226,15 @@ void lp_modules_add_program(void) {
     struct lp_loaded program;
     if (lp_loader_find(getauxval(AT_ENTRY), &program)) {
         length = read_link("/proc/self/exe", &text);
-        find_or_add_module(&program, text, length);
+        // A program that was started by naming the loader has none by the kernel's account: what was
+        // executed is the loader. It writes into the auxiliary vector what it loaded.
+        const char *named = (const char *)getauxval(AT_EXECFN);
+        bool is_loader = lp_process.loader_start == 0 && named != NULL;
+        if (is_loader) {
+            find_or_add_module(&program, named, (uint32_t)strnlen(named, MAX_PATH));
+        } else {
+            find_or_add_module(&program, text, length);
+        }
     }
     memset(text, 0, MAX_PATH);
 }
