@@ -11,7 +11,7 @@ C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test compare-stacks bench bench-symbols bench-snapshot lint format install dist man clean
+.PHONY: help demo build test test-programs compare-stacks bench bench-symbols bench-snapshot lint format install dist man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test: ## install what is missing and run every test
 compare-stacks: ## walk ten million stacks of real programs a second time with libgcc's unwinder, and compare
 	script/bootstrap build
 	script/compare-stacks $(PROGRAMS)
+
+test-programs: ## run real programs and test suites with and without the shim, and compare
+	script/bootstrap programs
+	$(MAKE) build
+	script/test-programs $(PROGRAMS)
 
 bench: ## measure what recording costs, beside other heap profilers (see docs/performance.md)
 	script/bootstrap build bench
