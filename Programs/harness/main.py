@@ -16,6 +16,7 @@ def main():
         prog="script/test-programs", description="Run programs with and without the shim and compare.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="programs; all if none is named")
     parser.add_argument("--list", action="store_true", help="name the programs there are")
+    # Half of the tests' time is spent in waiting for time limits.
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="runs at a time (4)")
     parser.add_argument("--keep", action="store_true", help="keep what the runs wrote")
     arguments = parser.parse_args()

@@ -107,7 +107,7 @@ class Run:
             processes.reap_adopted(self._own)
             if time.monotonic() > self._deadline:
                 raise Failed(f"hang: {what} did not come within {self._limit_seconds} s")
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def output_so_far(self, started):
         return b"".join(path.read_bytes() for path in self._own[started.pid][1][:2]).decode(errors="replace")

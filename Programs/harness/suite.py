@@ -1,9 +1,11 @@
 """The programs there are, and running them in all modes."""
 import difflib
-import multiprocessing
 import os
+import pickle
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -48,23 +50,52 @@ def program(name, limit_seconds, allowed_losses=None, variables=None):
 
 
 def run_all(names, workers, scratch_parent, report):
-    """Runs programs in all modes, several runs at a time, and calls `report` with a name and the outcomes by
-    mode when a program is done. What runs that had problems left stays in `scratch_parent`."""
-    # As many as keep two cores busy: most of the time is spent in waiting, by tests of time limits.
-    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
-        pending = [
-            (name, {mode.name: pool.apply_async(run_one, (name, mode.name, str(scratch_parent / name)))
-                    for mode in modes.ALL})
-            for name in names]
-        for name, results in pending:
-            report(name, {mode: result.get() for mode, result in results.items()})
+    """Runs programs in all modes, up to `workers` runs at a time, and calls `report` with a name and the
+    outcomes by mode when a program is done. What they wrote is below `scratch_parent`."""
+    waiting = [(name, mode) for name in names for mode in modes.ALL]
+    running = {}  # process ID: name, mode
+    outcomes = {name: {} for name in names}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                name, mode = waiting.pop(0)
+                running[_fork(name, mode, scratch_parent / name)] = name, mode
+            pid, status = os.wait()
+            name, mode = running.pop(pid)
+            outcomes[name][mode.name] = _outcome(scratch_parent / name, mode, status)
+            if len(outcomes[name]) == len(modes.ALL):
+                report(name, outcomes[name])
+    finally:
+        for pid in running:  # only when interrupted; they end what they started
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
 
 
-def run_one(name, mode_name, scratch):
-    """One run. The process this is called in ends afterwards (maxtasksperchild), so what it changes in
-    itself, such as its /dev/shm, does not last."""
+def _fork(name, mode, scratch):
+    """Each run has a process of its own, so what it changes in itself, such as its /dev/shm, does not last."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            outcome = run_one(name, mode, scratch)
+            Path(scratch, f"outcome-{mode.directory}").write_bytes(pickle.dumps(outcome))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    return pid
+
+
+def _outcome(scratch, mode, status):
+    path = Path(scratch, f"outcome-{mode.directory}")
+    if status != 0 or not path.exists():
+        return Outcome([], 0, problems=[f"the process that watched over the run ended with wait status {status}"])
+    return pickle.loads(path.read_bytes())
+
+
+def run_one(name, mode, scratch):
+    """One run, in a process that ends afterwards."""
     entry = PROGRAMS[name]
-    mode = next(mode for mode in modes.ALL if mode.name == mode_name)
     own_shared_memory = shared_memory.take_own()
     recordings = Path(tempfile.mkdtemp(prefix="leakprof-programs-", dir="/dev/shm"))
     processes.answer_for_descendants(before_end=lambda: shutil.rmtree(recordings, ignore_errors=True))
