@@ -6,7 +6,8 @@ DESTDIR ?=
 RELEASE := -c release --static-swift-stdlib --disable-local-rpath
 BUILD := .build/release
 C_FILES := $(wildcard CShim/*/*.c)
-C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp)
+BENCHMARK_FILES := $(wildcard Benchmarks/*.c)
+C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp) $(BENCHMARK_FILES)
 C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
@@ -58,7 +59,7 @@ lint: ## check formats and what compilers and linters find in the C and shell co
 	script/bootstrap build lint
 	swift format lint --strict --parallel --recursive Package.swift Sources Tests Samples
 	@clang-format --dry-run -Werror $(C_SOURCES)
-	for file in $(C_FILES); do \
+	for file in $(C_FILES) $(BENCHMARK_FILES); do \
 		gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow \
 			-Wstrict-prototypes -Wvla -Wstack-usage=1536 -Werror $$file || exit 1; \
 	done

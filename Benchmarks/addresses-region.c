@@ -101,7 +101,9 @@ int main(int argc, char **argv) {
     struct lp_counter *counters = (void *)(region + header.counters_off);
     for (uint32_t i = 1; i <= count; i++) {
         // A return address is looked up at the byte before it.
-        nodes[i].frame = (start + addresses[i - 1] + 1) | 1ULL << LP_ADDRESS_BITS;
+        uint64_t frame = (start + addresses[i - 1] + 1) | 1ULL << LP_ADDRESS_BITS;
+        nodes[i].frame_low = (uint32_t)frame;
+        nodes[i].frame_high = (uint32_t)(frame >> 32);
         counters[i].stack = i;
         counters[i].epoch = 1;
         counters[i].allocated_objects = 1;
