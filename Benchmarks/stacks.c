@@ -7,28 +7,27 @@ enum { STACKS = 100000, DEPTH = 17, BLOCKS_PER_STACK = 100 };
 
 static void *volatile last;
 
-static void descend(unsigned path, int depth);
+static void zero(unsigned path, int depth);
+static void one(unsigned path, int depth);
 
-// Each bit of `path` chooses one of two callers, so every path is a stack trace of its own.
-__attribute__((noinline)) static void zero(unsigned path, int depth) {
-    descend(path, depth - 1);
-    last = NULL; // no tail call
-}
-
-__attribute__((noinline)) static void one(unsigned path, int depth) {
-    descend(path, depth - 1);
-    last = NULL;
-}
-
-__attribute__((noinline)) static void descend(unsigned path, int depth) {
+// Each bit of `path` chooses one of two functions to call, so every path is a stack trace of its own.
+static inline __attribute__((always_inline)) void descend(unsigned path, int depth) {
     if (depth == 0) {
         for (int i = 0; i < BLOCKS_PER_STACK; i++) last = malloc(16);
     } else if ((path >> (depth - 1) & 1) == 0) {
-        zero(path, depth);
+        zero(path, depth - 1);
     } else {
-        one(path, depth);
+        one(path, depth - 1);
     }
-    last = NULL;
+    last = NULL; // else the calls would be jumps
+}
+
+static __attribute__((noinline)) void zero(unsigned path, int depth) {
+    descend(path, depth);
+}
+
+static __attribute__((noinline)) void one(unsigned path, int depth) {
+    descend(path, depth);
 }
 
 int main(void) {
