@@ -26,12 +26,14 @@ import Testing
         #expect(snapshot.dropped == [])
     }
 
-    private func parent(in recording: Recording) async throws -> Snapshot {
+    private func parent(_ program: String, in recording: Recording) async throws -> Snapshot {
         for region in recording.regions {
             let snapshot = try await recording.snapshot(region)
-            if snapshot.facts.process?.forkedFrom == 0 { return snapshot }
+            // Programs that were spawned were not forked either, as far as their image is concerned.
+            let isSample = snapshot.mappings.first?.path == program
+            if isSample && snapshot.facts.process?.forkedFrom == 0 { return snapshot }
         }
-        throw TestFailure("no region of a process that was not forked")
+        throw TestFailure("no region of \(program) that was not forked")
     }
 
     @Test func `ten thousand children of a threaded program allocate and end`() async throws {
@@ -45,7 +47,7 @@ import Testing
             #expect(finished == Finished(status: 0, output: expected, errors: ""))
             // Those of the dead are kept to a number; twenty may end at the same time.
             #expect(recording.regions.count <= 17 + 20)
-            expectExact(try await parent(in: recording))
+            expectExact(try await parent(sample.path, in: recording))
         }
     }
 
@@ -56,7 +58,7 @@ import Testing
         let bare = try await recording.expectUnchanged(sample.path, ["kinds"])
 
         #expect(bare == Finished(status: 0, output: "450 children ended well\n", errors: ""))
-        expectExact(try await parent(in: recording))
+        expectExact(try await parent(sample.path, in: recording))
     }
 
     @Test func `a daemon that closed everything is recorded`() async throws {
@@ -84,7 +86,9 @@ import Testing
 
         let bare = try await recording.expectUnchanged(sample.path, ["descriptors", files.path])
 
-        #expect(bare == Finished(status: 0, output: "0 bad\n", errors: ""))
+        #expect(bare.status == 0)
+        #expect(bare.output.contains("Threads:\t1\n"))
+        #expect(bare.output.hasSuffix("\n0 bad\n"))
         expectExact(try await recording.snapshotOfOnlyRegion())
     }
 
