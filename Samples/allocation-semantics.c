@@ -90,9 +90,9 @@ static void show_calls(void) {
     }
     printf("\n%zu, errno %d, failed %d\n", malloc_usable_size(NULL), errno, is_failed);
     // The largest block becomes twice as large in the same place or another.
-    unsigned char *large = malloc((size_t)256 << 20);
+    unsigned char *large = malloc((size_t)32 << 20);
     large[12345] = 1;
-    large = realloc(large, (size_t)512 << 20);
+    large = realloc(large, (size_t)64 << 20);
     printf("%d\n", large[12345]);
     free(large);
 }

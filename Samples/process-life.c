@@ -54,7 +54,13 @@ static void *churn_on(void *unused) {
 
 static pthread_t threads[4];
 
+// What other libraries do before and after a fork, in the parent and in the child.
+static void allocate_around_fork(void) {
+    churn(2);
+}
+
 static void begin_load(void) {
+    pthread_atfork(allocate_around_fork, allocate_around_fork, allocate_around_fork);
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, churn_on, NULL);
 }
 
