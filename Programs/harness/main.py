@@ -10,6 +10,8 @@ from pathlib import Path
 
 from . import modes, suite
 
+LINES_SHOWN = 80  # of each problem; the whole of it is in the program's scratch directory
+
 
 def main():
     parser = argparse.ArgumentParser(
@@ -33,7 +35,7 @@ def main():
     scratch = Path(tempfile.mkdtemp(prefix="leakprof-programs-"))
     scratch.chmod(0o755)  # a check may use another account
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as an interrupt: ends all runs
-    table = Table()
+    table = Table(scratch)
     started = time.monotonic()
     suite.run_all(arguments.names or list(suite.PROGRAMS), arguments.workers, scratch, table.add)
     print(f"{len(table.failed)} of {table.count} programs differ or have problems; {time.monotonic() - started:.0f} s")
@@ -52,7 +54,8 @@ def main():
 class Table:
     """Prints a line per program as results come, and below it what is wrong."""
 
-    def __init__(self):
+    def __init__(self, scratch):
+        self.scratch = scratch
         self.count = 0
         self.failed = []
         print(f"{'program':<28} {'exact':<10} {'sampled':<10} {'seconds (bare, exact, sampled)':<32} regions", flush=True)
@@ -71,7 +74,12 @@ class Table:
         counts = "+".join(str(outcomes[mode.name].regions) for mode in modes.ALL[1:])
         print(f"{name:<28} {words[0]:<10} {words[1]:<10} {seconds:<32} {counts}")
         for problem in problems:
-            print("    " + problem.replace("\n", "\n    "))
+            lines = problem.split("\n")
+            print("\n".join("    " + line[:300] for line in lines[:LINES_SHOWN]))
+            if len(lines) > LINES_SHOWN:
+                print(f"    … {len(lines) - LINES_SHOWN} more lines, see problems")
+        if problems:
+            (self.scratch / name / "problems").write_text("\n".join(problems))
         sys.stdout.flush()
         self.count += 1
         if problems:
