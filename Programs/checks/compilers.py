@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
 
 
 # cc1plus has more stacks than the region's default size has room for: it recurses over its own syntax trees.
-@program("gcc-g++-make", limit_seconds=240, variables={"LEAKPROF_REGION_SIZE": "256MiB"})
+@program("gcc-g++-make", limit_seconds=240, variables={"LEAKPROF_REGION_SIZE": "64MiB"})
 def compilers(run):
     shutil.copytree(ROOT / "CShim", run.scratch / "CShim")
     for name in ("cache-service.cpp", "throwing.cpp"):
