@@ -34,6 +34,8 @@ let shimLinkerSettings: [LinkerSetting] = [
         "-Xlinker", "-l:libgcc_eh.a",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/CShim/Interpose/exports.map",
         "-Xlinker", "-z", "-Xlinker", "now",
+        // Its constructor runs before those of the libraries that the program needs.
+        "-Xlinker", "-z", "-Xlinker", "initfirst",
     ])
 ]
 

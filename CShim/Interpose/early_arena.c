@@ -1,6 +1,7 @@
 #include "early_arena.h"
 
 #include "free_filter.h"
+#include "next_allocator.h"
 #include "raw.h"
 #include "region_layout.h"
 
@@ -41,6 +42,7 @@ void *lp_early_allocate(size_t size, size_t alignment) {
             return place(lp_early_arena + offset, size, alignment);
         lp_add_relaxed_u64(&arena_used, -(uint64_t)needed);
     }
+    if (!lp_is_relocated()) return NULL; // system calls go through libc
     uint32_t index = lp_load_relaxed_u32(&lp_early_overflow_count);
     if (index >= OVERFLOWS) return NULL;
     char *room = lp_sys_map(needed, -1);

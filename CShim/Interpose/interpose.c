@@ -20,7 +20,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "early_arena.h"
@@ -92,6 +91,14 @@ static SLOW void *slow_malloc(size_t size) {
 EXPORT void *malloc(size_t size) {
     if (__builtin_expect(is_not_recorded(size), 1)) return lp_next.malloc(size);
     return slow_malloc(size);
+}
+
+// The name above means the program's malloc if it has one.
+extern void *own_malloc(size_t size)
+    __attribute__((alias("malloc"), visibility("hidden"), malloc, nothrow, leaf, alloc_size(1)));
+
+void *lp_own_malloc(void) {
+    return (void *)own_malloc;
 }
 
 static SLOW void *slow_calloc(size_t count, size_t size) {
@@ -197,17 +204,22 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size) {
 
 // ---- Reallocation ----
 
+// memcpy can't be called before the shim is relocated; volatile, or this would become one.
+static void copy_early_block(volatile char *to, const void *block, size_t size) {
+    size_t old_size = lp_early_size(block);
+    for (size_t i = 0; i < size && i < old_size; i++) to[i] = ((const char *)block)[i];
+}
+
 // A block of the early arena can't be handed to the next allocator: it moves there.
 static void *move_early_block(void *block, size_t size, const struct lp_caller *caller) {
     if (!lp_has_next_allocator()) {
         void *moved = lp_early_allocate(size, 1);
-        size_t old_size = lp_early_size(block);
-        return moved == NULL ? NULL : memcpy(moved, block, size < old_size ? size : old_size);
+        if (moved != NULL) copy_early_block(moved, block, size);
+        return moved;
     }
     struct entry entry = ENTER_NEXT();
     void *moved = lp_next.malloc(size);
-    size_t old_size = lp_early_size(block);
-    if (moved != NULL) memcpy(moved, block, size < old_size ? size : old_size);
+    if (moved != NULL) copy_early_block(moved, block, size);
     return finish(entry, moved, size, caller);
 }
 

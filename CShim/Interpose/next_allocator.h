@@ -20,9 +20,26 @@ struct lp_next_allocator {
 };
 extern struct lp_next_allocator lp_next;
 
-// Looks the functions up. Returns false while the lookup is under way further up this thread's stack:
-// dlsym itself allocates, and such calls have to be served from the early arena.
+// Whether ld.so has relocated the shim. It relocates the libraries a program needs before those that
+// are preloaded, and runs their IFUNC resolvers meanwhile; when one of these allocates, the shim can
+// call nothing outside of itself yet, and has no thread-local memory.
+bool lp_is_relocated(void);
+
+// Looks the functions up. Returns false while the lookup is under way further up this thread's stack,
+// as dlsym itself allocates, and before the shim is relocated: such calls have to be served from the
+// early arena.
 bool lp_find_next_allocator(void);
+
+// Whether the libc is glibc. musl's loader brings the shim in as well; it forwards then, and that is
+// all.
+bool lp_runs_on_glibc(void);
+
+// The malloc that is called in place of the shim's: the program's own, or that of a library preloaded
+// in front. 0 when it is the shim's. Takes the loader's lock unless it is.
+uintptr_t lp_other_malloc(void);
+
+// The shim's malloc, whoever defines another one.
+void *lp_own_malloc(void);
 
 // Whether the functions found are glibc's own; so no two blocks begin less than 32 bytes apart, which
 // is what its smallest chunk takes (MINSIZE in malloc.c).

@@ -106,8 +106,16 @@ static int search_module(struct dl_phdr_info *info, size_t bytes, void *argument
     return 1;
 }
 
-void *lp_search_symbol(const char *name) {
-    struct search search = {name, false, NULL};
+static void *search_from(const char *name, bool begins_at_first) {
+    struct search search = {name, begins_at_first, NULL};
     dl_iterate_phdr(search_module, &search);
     return search.found;
+}
+
+void *lp_search_symbol(const char *name) {
+    return search_from(name, false);
+}
+
+void *lp_search_first_symbol(const char *name) {
+    return search_from(name, true);
 }

@@ -7,4 +7,7 @@
 // loader's lock, allocates nothing.
 void *lp_search_symbol(const char *name);
 
+// The same from the program itself on: what every module but the very first definition's is bound to.
+void *lp_search_first_symbol(const char *name);
+
 #endif

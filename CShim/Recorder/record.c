@@ -85,9 +85,6 @@ static void record(struct lp_thread_block *own, void *block, size_t size, uint32
     }
 }
 
-// Threads of a paused process look up after so many bytes whether it is still paused.
-#define PAUSED_ROOM_BYTES 65536
-
 static inline bool is_recording(void) {
     bool is_on = lp_process_state() == LP_PROCESS_RECORDING &&
                  lp_load_relaxed_u32(&lp_process.header->wanted) == LP_WANTED_RECORDING;
@@ -99,7 +96,7 @@ static inline bool is_recording(void) {
 static inline bool is_taken(size_t size, uint32_t *interval_index) {
     uint64_t token = lp_load_acquire_u64(&lp_process.token);
     if (!is_recording()) {
-        lp_sampler_rest(lp_process_state() == LP_PROCESS_PAUSED ? PAUSED_ROOM_BYTES : UINT64_MAX / 2);
+        lp_sampler_rest(lp_recorder_rest_bytes());
         lp_thread.token = token;
         return false;
     }

@@ -34,6 +34,7 @@ static struct {
     struct lp_config config;
     struct lp_identity identity;
     bool has_started; // some process in this line of forks called lp_recorder_start()
+    bool stays_off;   // or lp_recorder_stay_off()
     uint64_t early_allocations;
     uint64_t early_bytes;
 } inherited;
@@ -126,6 +127,9 @@ static void begin(uint32_t forked_from) {
     bool can_unwind = lp_loader_begin();
     if (can_unwind) {
         lp_modules_add_program();
+        struct lp_module_range range = {0, 0, 0};
+        if (config->other_malloc != 0)
+            lp_count(LP_STAT_OTHER_MALLOC, lp_module_index(config->other_malloc, &range));
         // The unwinder sets itself up on first use, which must not happen in a signal handler.
         uint64_t frame;
         lp_unwind((uintptr_t)__builtin_return_address(0), &frame, 1);
@@ -156,6 +160,7 @@ static bool claim_start(void) {
 }
 
 void lp_recorder_stay_off(void) {
+    inherited.stays_off = true;
     lp_filter_use(true);
 }
 
@@ -202,14 +207,28 @@ static void resume(void) {
     lp_process_change_token();
 }
 
+// Whether the constructor that starts recording or refuses to is still to come.
+static bool is_before_start(void) {
+    return lp_process_state() == LP_PROCESS_NEW && !inherited.has_started && !inherited.stays_off;
+}
+
 bool lp_recorder_look(void) {
     uint32_t state = lp_process_state();
+    if (is_before_start()) lp_add_relaxed_u64(&inherited.early_allocations, 1);
     if (state == LP_PROCESS_NEW && inherited.has_started) begin_in_child();
     if (lp_process.header == NULL) return false;
     uint32_t wanted = lp_load_relaxed_u32(&lp_process.header->wanted);
     if (state == LP_PROCESS_RECORDING && wanted == LP_WANTED_PAUSED) pause();
     if (state == LP_PROCESS_PAUSED && wanted == LP_WANTED_RECORDING) resume();
     return lp_process_state() == LP_PROCESS_RECORDING;
+}
+
+// Threads of a paused process look up after so many bytes whether it is still paused.
+#define PAUSED_ROOM_BYTES 65536
+
+uint64_t lp_recorder_rest_bytes(void) {
+    if (is_before_start()) return 0;
+    return lp_process_state() == LP_PROCESS_PAUSED ? PAUSED_ROOM_BYTES : UINT64_MAX / 2;
 }
 
 // ---- Ending ----

@@ -117,7 +117,7 @@ struct FactsReader {
         return SnapshotFacts(
             capturedAt: capturedAt(duration: duration), duration: max(0, duration),
             period: max(1, interval), process: processFacts(mappings: mappings),
-            recording: recordingFacts)
+            recording: recordingFacts(mappings: mappings))
     }
 
     private var isCopy: Bool { header.copied_monotonic_ns != 0 }
@@ -154,14 +154,21 @@ struct FactsReader {
             residentBytes: process?.residentBytes, memoryLimitBytes: process?.memoryLimitBytes)
     }
 
-    private var recordingFacts: RecordingFacts {
+    private func recordingFacts(mappings: [Mapping]) -> RecordingFacts {
         let cut = isCopy ? header.copy_cut_epoch : header.epoch
         return RecordingFacts(
             mode: RegionWords.mode(header.mode), state: state, intervalBytes: interval,
             costPpm: header.mode == UInt32(LP_MODE_AUTO) ? Int64(header.recording_ppm) : nil,
             maxDepth: Int64(header.max_depth), cutEpoch: cut, epochs: epochs,
             statistics: statistics, regionBytes: Int64(clamping: header.region_bytes),
-            liveTableBytes: Int64(clamping: tables.statistic(LP_STAT_LIVE_TABLE_BYTES)))
+            liveTableBytes: Int64(clamping: tables.statistic(LP_STAT_LIVE_TABLE_BYTES)),
+            otherMalloc: otherMalloc(mappings: mappings))
+    }
+
+    private func otherMalloc(mappings: [Mapping]) -> String? {
+        let module = tables.statistic(LP_STAT_OTHER_MALLOC)
+        guard module > 0, module <= UInt64(mappings.count) else { return nil }
+        return mappings[Int(module) - 1].path
     }
 
     private var state: String {

@@ -90,12 +90,16 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
     /// Memory the recording takes in the target, in bytes: the region and the live table.
     package var regionBytes: Int64
     package var liveTableBytes: Int64
+    /// The program or library whose malloc is called in place of the shim's, if any.
+    ///
+    /// What is allocated with it is in no count.
+    package var otherMalloc: String?
 
     package init(
         mode: String, state: String, intervalBytes: Int64 = 0, costPpm: Int64? = nil,
         maxDepth: Int64 = 0,
         cutEpoch: UInt32 = 0, epochs: [EpochFacts] = [], statistics: [String: Int64] = [:],
-        regionBytes: Int64 = 0, liveTableBytes: Int64 = 0
+        regionBytes: Int64 = 0, liveTableBytes: Int64 = 0, otherMalloc: String? = nil
     ) {
         self.mode = mode
         self.state = state
@@ -107,6 +111,7 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
         self.statistics = statistics
         self.regionBytes = regionBytes
         self.liveTableBytes = liveTableBytes
+        self.otherMalloc = otherMalloc
     }
 }
 

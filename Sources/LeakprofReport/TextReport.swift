@@ -240,13 +240,23 @@ package struct TextReport: Sendable {
         count > 0 ? ["… and \(count) more; --limit \(count + 10) shows them"] : []
     }
 
+    /// Says that the program does not call the shim, if that is so: then nothing live means nothing.
+    package static func otherMalloc(_ facts: SnapshotFacts) -> String? {
+        facts.recording?.otherMalloc.map { path in
+            "note: \(Sanitized.line(path)) has a malloc of its own, which is called in place of the "
+                + "shim's: what is allocated with it is not recorded"
+        }
+    }
+
     /// What is missing from the numbers, and why; nothing when nothing is.
     static func warnings(_ facts: SnapshotFacts) -> [String] {
-        guard let statistics = facts.recording?.statistics else { return [] }
+        guard let recording = facts.recording else { return [] }
+        let statistics = recording.statistics
         func warning(_ name: String, _ text: (Int64) -> String) -> String? {
             statistics[name].map { "note: " + text($0) }
         }
         return [
+            otherMalloc(facts),
             warning("thinned_blocks") {
                 "\($0) recorded blocks were given up, so that those left stand for them: sampling began or "
                     + "its interval grew"

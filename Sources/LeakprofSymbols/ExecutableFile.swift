@@ -27,6 +27,9 @@ package struct ExecutableFile: Sendable {
     package let hasDebugInformation: Bool
     /// The program brings its own allocator instrumentation (AddressSanitizer and its kin).
     package let isSanitized: Bool
+    /// The function by which the program allocates past any preloaded library: a malloc of its own, or that
+    /// of an allocator which is linked into it under another name.
+    package let ownMalloc: String?
 
     /// `nil` when the file can't be read.
     package init?(path: String) {
@@ -50,16 +53,20 @@ package struct ExecutableFile: Sendable {
             kind = Self.scriptKind(descriptor)
             hasDebugInformation = false
             isSanitized = false
+            ownMalloc = nil
             return
         }
         defer { elf_end(elf) }
         let sections = Self.sectionNames(elf)
         hasDebugInformation = sections.contains(".debug_info") || sections.contains(".zdebug_info")
-        isSanitized = Self.neededLibraries(elf).contains { library in
-            ["libasan.so", "libtsan.so", "liblsan.so", "libmsan.so"].contains {
-                library.hasPrefix($0)
-            }
-        }
+        let functions = Self.definedFunctions(elf, among: Self.sanitizers + Self.allocators)
+        isSanitized =
+            Self.neededLibraries(elf).contains { library in
+                ["libasan.so", "libtsan.so", "liblsan.so", "libmsan.so", "libhwasan.so"].contains {
+                    library.hasPrefix($0)
+                }
+            } || Self.sanitizers.contains { functions.contains($0) }
+        ownMalloc = Self.allocators.first { functions.contains($0) }
         kind = Self.kind(of: elf, sections: sections)
     }
 
@@ -110,6 +117,40 @@ package struct ExecutableFile: Sendable {
             section = elf_nextscn(elf, current)
         }
         return names
+    }
+
+    /// Defined in programs that have a sanitizer's library linked into them.
+    private static let sanitizers = [
+        "__asan_init", "__tsan_init", "__lsan_init", "__msan_init", "__hwasan_init",
+    ]
+
+    /// What allocates in programs that are linked with an allocator: jemalloc's, mimalloc's and tcmalloc's
+    /// names where they are not to be malloc, as in Rust programs.
+    private static let allocators = [
+        "malloc", "_rjem_malloc", "je_malloc", "mi_malloc", "tc_malloc",
+    ]
+
+    /// Those of the names that the program defines as functions.
+    private static func definedFunctions(_ elf: OpaquePointer, among names: [String]) -> Set<String>
+    {
+        var found: Set<String> = []
+        var section = elf_nextscn(elf, nil)
+        while let current = section {
+            defer { section = elf_nextscn(elf, current) }
+            var header = GElf_Shdr()
+            guard gelf_getshdr(current, &header) != nil,
+                header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB,
+                header.sh_entsize > 0, let data = elf_getdata(current, nil)
+            else { continue }
+            for index in 0..<Int32(clamping: header.sh_size / header.sh_entsize) {
+                var symbol = GElf_Sym()
+                guard gelf_getsym(data, index, &symbol) != nil, symbol.st_shndx != SHN_UNDEF,
+                    let text = elf_strptr(elf, Int(header.sh_link), Int(symbol.st_name))
+                else { continue }
+                for name in names where strcmp(text, name) == 0 { found.insert(name) }
+            }
+        }
+        return found
     }
 
     /// The DT_NEEDED entries.

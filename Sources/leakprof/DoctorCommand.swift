@@ -45,7 +45,7 @@ struct DoctorCommand: ParsableCommand {
         if let file = ExecutableFile(path: path) {
             if let obstacle = ProgramCheck.obstacle(file) {
                 let name = process.executable ?? path
-                findings.append(.bad(obstacle.replacing(path, with: name)))
+                findings.append(.bad(obstacle.reason.replacing(path, with: name)))
             }
             findings.append(
                 file.hasDebugInformation

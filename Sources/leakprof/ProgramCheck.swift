@@ -27,10 +27,18 @@ enum ProgramCheck {
         Failure("there is no program \(name)", try: "its path, as in leakprof run -- ./\(name)")
     }
 
-    /// Why the program will run unrecorded, or not as it should; `nil` when nothing is in the way.
-    static func obstacle(to path: String, depth: Int = 0) -> String? {
+    /// Why a program will run unrecorded.
+    struct Obstacle {
+        var reason: String
+        /// With the shim in its environment, the program would not run as it does without.
+        var keepsShimOut = false
+    }
+
+    /// What is in the way of recording the program; `nil` when nothing is.
+    static func obstacle(to path: String, depth: Int = 0) -> Obstacle? {
         guard let file = ExecutableFile(path: path) else {
-            return "\(path) can't be read, so whether it can be recorded is not known"
+            return Obstacle(
+                reason: "\(path) can't be read, so whether it can be recorded is not known")
         }
         if case .script(let interpreter) = file.kind, depth < 4 {
             return obstacle(to: interpreter, depth: depth + 1)
@@ -38,35 +46,48 @@ enum ProgramCheck {
         return obstacle(file)
     }
 
-    static func obstacle(_ file: ExecutableFile) -> String? {
+    static func obstacle(_ file: ExecutableFile) -> Obstacle? {
         let path = file.path
         if file.gainsPrivileges {
-            return "\(path) runs with more rights than you have, so the loader ignores LD_PRELOAD: "
-                + "nothing will be recorded; run it as its owner instead"
+            return Obstacle(
+                reason: "\(path) runs with more rights than you have, so the loader ignores "
+                    + "LD_PRELOAD: nothing will be recorded; run it as its owner instead")
         }
         if file.isSanitized {
-            return "\(path) is built with a sanitizer, whose library must be loaded first: it may "
-                + "refuse to start; record a build without -fsanitize"
+            return Obstacle(
+                reason:
+                    "\(path) is built with a sanitizer, which brings its own malloc and wants to "
+                    + "be loaded first: it runs without the shim, and nothing will be recorded; "
+                    + "record a build without -fsanitize", keepsShimOut: true)
         }
         switch file.kind {
-        case .dynamic, .script: return nil
+        case .dynamic, .script:
+            return file.ownMalloc.map { name in
+                Obstacle(
+                    reason: "\(path) has an allocator linked into it (\(name)), which is called in "
+                        + "place of the shim's: what is allocated with it will not be recorded; "
+                        + "link the allocator as a library")
+            }
         case .staticallyLinked(isGo: true):
-            return "\(path) is a Go program without cgo: it brings its own heap and no loader, so "
-                + "nothing will be recorded; its own profile can be compared: "
-                + "leakprof diff A B with two /debug/pprof/heap files"
+            return Obstacle(
+                reason:
+                    "\(path) is a Go program without cgo: it brings its own heap and no loader, "
+                    + "so nothing will be recorded; its own profile can be compared: "
+                    + "leakprof diff A B with two /debug/pprof/heap files")
         case .staticallyLinked(isGo: false):
-            return
-                "\(path) is statically linked: there is no loader that could bring in the shim, so "
-                + "nothing will be recorded; link it dynamically"
+            return Obstacle(
+                reason: "\(path) is statically linked: there is no loader that could bring in the "
+                    + "shim, so nothing will be recorded; link it dynamically")
         case .otherLoader(let loader):
-            return "\(path) uses another C library (\(loader)); the shim is for glibc, so nothing "
-                + "will be recorded"
+            return Obstacle(
+                reason: "\(path) uses another C library (\(loader)); the shim is for glibc, so "
+                    + "nothing will be recorded", keepsShimOut: true)
         case .otherArchitecture:
-            return
-                "\(path) is for another kind of processor than this leakprof, so nothing will be "
-                + "recorded"
+            return Obstacle(
+                reason: "\(path) is for another kind of processor than this leakprof, so nothing "
+                    + "will be recorded", keepsShimOut: true)
         case .unknown:
-            return "\(path) is neither a program nor a script"
+            return Obstacle(reason: "\(path) is neither a program nor a script")
         }
     }
 }

@@ -38,12 +38,14 @@ struct RunCommand: ParsableCommand {
         let shim = try ShimLocator.locate()
         let program = try ProgramCheck.locate(command[0])
         let obstacle = ProgramCheck.obstacle(to: program)
-        if let obstacle { Console.say("leakprof: " + obstacle) }
+        if let obstacle { Console.say("leakprof: " + obstacle.reason) }
 
         var environment = recording.environment
         // Someone else's preloaded allocator must come behind the shim, which forwards to what is next.
         let others = Console.environment("LD_PRELOAD").map { [$0] } ?? []
-        environment["LD_PRELOAD"] = ([shim] + others).joined(separator: ":")
+        if obstacle?.keepsShimOut != true {
+            environment["LD_PRELOAD"] = ([shim] + others).joined(separator: ":")
+        }
         environment["LEAKPROF_KEEP"] = "parent=\(getpid())"
         let child = try ChildProcess(program: program, arguments: command, environment: environment)
         if obstacle == nil && !quiet { announce(child) }

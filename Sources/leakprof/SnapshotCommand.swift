@@ -32,6 +32,7 @@ struct SnapshotCommand: ParsableCommand {
     func run() throws {
         let snapshot = try SourceReader(symbols: symbols).snapshot(source, startsEpoch: true)
         let path = try Snapshots.write(snapshot, to: output)
+        if let note = TextReport.otherMalloc(snapshot.facts) { Console.say(note) }
         for note in Snapshots.notableNotes(snapshot).prefix(5) { Console.say("note: " + note) }
         guard path != "-" else { return }
         let totals = snapshot.totals

@@ -74,8 +74,14 @@ package enum Programs {
         _ program: String, _ arguments: [String] = [], environment: [String: String?] = [:],
         directory: String? = nil, input: String = ""
     ) async throws -> Finished {
+        let configuration = configuration(program, arguments, environment, directory)
+        // From a file: writing to a program that ended without reading would be SIGPIPE for the tests.
+        let folder = try TemporaryDirectory(in: "/tmp")
+        let path = folder.path + "/input"
+        try Files.write(Array(input.utf8), to: path)
+        let file = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
         let result = try await Subprocess.run(
-            configuration(program, arguments, environment, directory), input: .string(input),
+            configuration, input: .fileDescriptor(file, closeAfterSpawningProcess: true),
             output: .string(limit: outputLimit), error: .string(limit: outputLimit))
         return Finished(
             status: status(result.terminationStatus), output: result.standardOutput,

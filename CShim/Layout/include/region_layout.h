@@ -113,7 +113,9 @@
 #define LP_STAT_EARLY_BYTES 18      // bytes of the early arena in use; not a count
 #define LP_STAT_EPOCHS_MERGED 19 // allocations counted in an older epoch, to leave counters for stacks
 #define LP_STAT_THINNED 20       // blocks forgotten when sampling began or its interval rose
-#define LP_STAT_COUNT 21
+#define LP_STAT_OTHER_MALLOC                                                                           \
+    21 // module whose malloc is called in place of the shim's, 0: none; not a count
+#define LP_STAT_COUNT 22
 
 // Bits of LP_STAT_CONFIG_ERRORS: the variable was not understood and its default is in force.
 #define LP_CONFIG_ERROR_MODE 1

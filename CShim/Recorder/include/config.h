@@ -21,6 +21,7 @@ struct lp_config {
     bool paused;                        // recording waits until an analyzer wants it
     bool start;                         // false: LEAKPROF_MODE=off
     bool blocks_share_nothing;          // no two blocks share 32 bytes; not from the environment
+    uintptr_t other_malloc;             // that is called in place of the shim's, 0: none; likewise
     uint32_t errors;                    // LP_CONFIG_ERROR_*
     char directory[LP_DIRECTORY_BYTES]; // "": the default, /dev/shm/leakprof-<uid>
 };

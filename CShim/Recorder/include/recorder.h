@@ -23,6 +23,9 @@ void lp_recorder_stay_off(void);
 // to go on. Returns whether allocations are recorded now.
 bool lp_recorder_look(void);
 
+// How many bytes a thread may allocate before it looks again, where nothing is recorded.
+uint64_t lp_recorder_rest_bytes(void);
+
 // Ends recording of allocations when the process ends by itself: removes the region, or gives back the
 // part of it that was never used when it is to be kept. Frees are counted still.
 void lp_recorder_end(void);
