@@ -6,7 +6,8 @@
 // inside the recorder, which is lock-free and reenters without harm: such a call is recorded. So the
 // only state is where on the stack the thread entered the next allocator; deeper calls belong to it. A
 // longjmp out of a handler leaves that mark behind; it lies below the caller's frame then and is
-// ignored.
+// ignored. So is a mark on another stack: a handler's alternate one, or the one that the handler came
+// from.
 //
 // Order. A free is recorded before the next allocator has the block, an allocation after it gave the
 // block: so the address is the recorder's alone while it is being looked up (see live_table.h).
@@ -35,6 +36,10 @@
 
 // ---- Entering the next allocator ----
 
+// How deep into its stack a next allocator is when it calls another of its functions, at most. What is
+// further away from the mark is on another stack.
+#define MAX_NEXT_STACK ((uintptr_t)65536)
+
 struct entry {
     uintptr_t outer;
     bool is_nested;
@@ -45,10 +50,11 @@ struct entry {
 
 static inline struct entry enter_next(uintptr_t frame) {
     struct entry entry = {.outer = lp_thread.inside_next, .is_nested = false};
-    if (frame < entry.outer) {
+    // Without a mark, the difference is out of range.
+    if (entry.outer - frame - 1 < MAX_NEXT_STACK) {
         entry.is_nested = true;
     } else {
-        entry.outer = 0; // left behind by a longjmp
+        entry.outer = 0; // left behind by a longjmp, or of another stack
         lp_thread.inside_next = frame;
     }
     return entry;

@@ -1,20 +1,28 @@
 // What the statically linked libgcc unwinder calls, defined here so that its references end inside the
 // shim. None of it is exported: the target's own abort() is untouched.
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "modules.h"
+#include "rule_cache.h"
 #include "stack_walk.h"
+#include "unwind_rule.h"
 
 _Noreturn void abort(void);
 
 // libgcc expects glibc 2.35's function; asking through a pointer lets the shim load where it is
 // missing. An address outside of all modules has no unwind information. libgcc would go on to read the
-// bytes there to see whether they are a signal trampoline, and a wrong address may not be readable.
+// bytes there to see whether they are a signal trampoline, and a wrong address may not be readable. Nor
+// does it look what it reads, so unwind information that makes no sense to us is not shown to it.
 int _dl_find_object(void *address, struct dl_find_object *result) {
     struct lp_loaded loaded;
-    lp_module_find((uintptr_t)address, &loaded);
-    if (loaded.unwind_header == NULL) lp_unwind_give_up((uintptr_t)address);
+    uintptr_t call = (uintptr_t)address;
+    lp_module_find(call, &loaded);
+    if (loaded.unwind_header == NULL) lp_unwind_give_up(call);
+    bool is_own = (uintptr_t)&_dl_find_object - loaded.start < loaded.end - loaded.start;
+    if (!is_own && lp_rule_kind(lp_rule_for(call + 1)) == LP_RULE_NO_INFORMATION)
+        lp_unwind_give_up(call);
     *result = (struct dl_find_object){
         .dlfo_map_start = (void *)loaded.start,
         .dlfo_map_end = (void *)loaded.end,

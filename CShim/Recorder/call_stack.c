@@ -50,6 +50,16 @@ static inline bool read_word(const struct walk *walk, uintptr_t address, uint64_
     return lp_stack_read(walk->block, address, walk->max_gap, word);
 }
 
+// Notes the frame `here` as the outermost that can be found: where its caller should be, there is
+// nothing that can be read, or it does not lie above. Unwind information that says so is wrong, and the
+// general unwinder would follow it.
+static enum step end_here(struct walk *walk, struct lp_frame_state *noted) {
+    walk->here.rbp_slot = LP_RBP_NOT_REPLAYABLE;
+    *noted = walk->here;
+    walk->end = LP_STACK_ASTRAY;
+    return STEP_END;
+}
+
 // Notes the frame `here` and moves to its caller.
 static inline enum step step(struct walk *walk) {
     struct lp_frame_state *here = &walk->here;
@@ -67,7 +77,7 @@ static inline enum step step(struct walk *walk) {
     case LP_RULE_CFA_AT_RBP:
         if (!read_word(walk, here->rbp + (uint64_t)lp_rule_cfa_offset(rule), &cfa) ||
             !read_word(walk, here->rbp, &rbp)) {
-            return STEP_DECLINED;
+            return end_here(walk, noted);
         }
         break;
     case LP_RULE_OUTERMOST:
@@ -79,8 +89,9 @@ static inline enum step step(struct walk *walk) {
     }
     // Stacks grow down, so a caller's frame lies above.
     uint64_t pc;
-    if (cfa <= here->sp || !read_word(walk, cfa - 8, &pc)) return STEP_DECLINED;
-    if (rbp_offset != 0 && !read_word(walk, cfa + (uint64_t)rbp_offset, &rbp)) return STEP_DECLINED;
+    if (cfa <= here->sp || !read_word(walk, cfa - 8, &pc)) return end_here(walk, noted);
+    if (rbp_offset != 0 && !read_word(walk, cfa + (uint64_t)rbp_offset, &rbp))
+        return end_here(walk, noted);
     if (lp_rule_kind(rule) != LP_RULE_CFA_AT_RBP) here->rbp_slot = (int16_t)(rbp_offset / 8);
     *noted = *here;
     here->sp = cfa;

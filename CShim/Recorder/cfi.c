@@ -20,7 +20,12 @@
 #define ENCODING_SDATA8 0x0c
 #define ENCODING_ABSOLUTE 0x00
 #define ENCODING_PC_RELATIVE 0x10
-#define ENCODING_OF_SORTED_TABLE 0x3b // relative to the header, sdata4: what every linker writes
+
+// How every linker writes the header: relative to its place, sdata4; udata4; relative to the header,
+// sdata4.
+#define ENCODING_OF_FRAME_POINTER 0x1b
+#define ENCODING_OF_COUNT 0x03
+#define ENCODING_OF_SORTED_TABLE 0x3b
 
 // Bytes still to be read. Reading past the end yields zeros and sets `has_failed`.
 struct cursor {
@@ -190,11 +195,10 @@ static bool parse_common(const struct lp_segment *segment, const uint8_t *at, st
 #define MAX_ENTRIES (1U << 28)
 
 // Finds the entry of the function that contains `address` in the header's sorted table; NULL when there
-// is none. Sets `*has_table` to whether there is such a table.
+// is none, or no such table, which every linker writes.
 static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t address,
-                                 const uint8_t *header, bool *has_table) {
+                                 const uint8_t *header) {
     struct cursor cursor = {.at = header, .end = header + MAX_HEADER_BYTES};
-    *has_table = false;
     if (!can_read(segment, header, MAX_HEADER_BYTES)) return NULL;
     uint64_t version = take(&cursor, 1);
     uint8_t frame_encoding = (uint8_t)take(&cursor, 1);
@@ -202,9 +206,11 @@ static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t add
     uint64_t table_encoding = take(&cursor, 1);
     take_encoded(&cursor, frame_encoding, false);
     uint64_t count = take_encoded(&cursor, count_encoding, true);
-    *has_table = version == 1 && table_encoding == ENCODING_OF_SORTED_TABLE && !cursor.has_failed &&
-                 count <= MAX_ENTRIES && can_read(segment, cursor.at, count * 8);
-    if (!*has_table || count == 0) return NULL;
+    bool has_table = version == 1 && frame_encoding == ENCODING_OF_FRAME_POINTER &&
+                     count_encoding == ENCODING_OF_COUNT &&
+                     table_encoding == ENCODING_OF_SORTED_TABLE && !cursor.has_failed &&
+                     count <= MAX_ENTRIES && can_read(segment, cursor.at, count * 8);
+    if (!has_table || count == 0) return NULL;
 
     struct {
         int32_t function; // from the header's first byte
@@ -239,6 +245,7 @@ struct saved {
 struct row {
     enum { CFA_REGISTER, CFA_WORD_AT_RBP, CFA_OTHER } cfa;
     uint64_t cfa_register; // an expression leaves this and the offset as they are
+    uint64_t expression_register; // that the expression begins with
     int64_t cfa_offset;
     int64_t word_offset; // from rbp, CFA_WORD_AT_RBP
     struct saved rbp;
@@ -254,6 +261,7 @@ struct machine {
     unsigned depth;
     uint64_t location;
     bool is_declined; // something came up that a rule can't say
+    bool is_wrong;    // or that makes no sense
 };
 
 static void set_register(struct machine *machine, uint64_t number, enum how how, int64_t offset) {
@@ -263,13 +271,18 @@ static void set_register(struct machine *machine, uint64_t number, enum how how,
     if (number == REGISTER_RSP) machine->row.restores_rsp = how != HOW_UNCHANGED;
 }
 
+#define OP_BREG_0 0x70
+#define OP_BREG_31 0x8f
 #define OP_BREG_RBP 0x76
 #define OP_DEREF 0x06
 
 // "the word at rbp + n": where a function that aligned its stack keeps its CFA.
 static void set_cfa_expression(struct machine *machine, struct cursor expression) {
+    uint64_t first = take(&expression, 1);
+    bool is_register = first >= OP_BREG_0 && first <= OP_BREG_31;
     machine->row.cfa = CFA_OTHER;
-    if (take(&expression, 1) != OP_BREG_RBP) return;
+    machine->row.expression_register = is_register ? first - OP_BREG_0 : LP_RULE_REGISTER_UNKNOWN;
+    if (first != OP_BREG_RBP) return;
     machine->row.word_offset = take_sleb(&expression);
     if (take(&expression, 1) != OP_DEREF) return;
     if (!expression.has_failed && expression.at == expression.end) machine->row.cfa = CFA_WORD_AT_RBP;
@@ -322,7 +335,7 @@ static void run_extended(struct machine *machine, struct cursor *code, const str
         break;
     case 0x0b: // restore_state
         if (machine->depth == 0) {
-            machine->is_declined = true;
+            machine->is_wrong = true;
         } else {
             *row = machine->remembered[--machine->depth];
         }
@@ -365,14 +378,14 @@ static void run_extended(struct machine *machine, struct cursor *code, const str
         take_block(code);
         break;
     case 0x2e: take_uleb(code); break; // GNU_args_size
-    default: machine->is_declined = true; break;
+    default: machine->is_wrong = true; break;
     }
 }
 
 // Runs instructions up to the row that holds at `address`.
 static void run(struct machine *machine, struct cursor code, const struct common *common,
                 uintptr_t address) {
-    while (code.at < code.end && machine->location <= address && !machine->is_declined) {
+    while (code.at < code.end && machine->location <= address && !machine->is_wrong) {
         uint8_t opcode = (uint8_t)take(&code, 1);
         uint64_t operand = opcode & 0x3f;
         switch (opcode & 0xc0) {
@@ -384,52 +397,62 @@ static void run(struct machine *machine, struct cursor code, const struct common
         default: run_extended(machine, &code, common, opcode); break;
         }
     }
-    if (code.has_failed) machine->is_declined = true;
+    if (code.has_failed) machine->is_wrong = true;
 }
 
-static uint64_t rule_of(const struct row *row) {
-    if (row->return_address.how == HOW_UNDEFINED) return LP_RULE_OUTERMOST;
+// LP_RULE_NONE when a rule can't say it.
+static uint64_t simple_rule_of(const struct row *row) {
     if (row->return_address.how != HOW_AT_CFA || row->return_address.offset != -8 || row->restores_rsp)
-        return LP_RULE_OTHER;
+        return LP_RULE_NONE;
     if (row->cfa == CFA_WORD_AT_RBP && row->rbp.how == HOW_AT_RBP)
         return lp_rule_make(LP_RULE_CFA_AT_RBP, row->word_offset, 0);
-    if (row->cfa != CFA_REGISTER) return LP_RULE_OTHER;
+    if (row->cfa != CFA_REGISTER) return LP_RULE_NONE;
     int64_t rbp_offset = 0;
     if (row->rbp.how == HOW_AT_CFA) {
         rbp_offset = row->rbp.offset;
-        if (rbp_offset == 0) return LP_RULE_OTHER;
+        if (rbp_offset == 0) return LP_RULE_NONE;
     } else if (row->rbp.how != HOW_UNCHANGED && row->rbp.how != HOW_UNDEFINED) {
-        return LP_RULE_OTHER;
+        return LP_RULE_NONE;
     }
     if (row->cfa_register == REGISTER_RSP)
         return lp_rule_make(LP_RULE_CFA_RSP, row->cfa_offset, rbp_offset);
     if (row->cfa_register == REGISTER_RBP)
         return lp_rule_make(LP_RULE_CFA_RBP, row->cfa_offset, rbp_offset);
-    return LP_RULE_OTHER;
+    return LP_RULE_NONE;
+}
+
+static uint64_t rule_of(const struct row *row) {
+    if (row->return_address.how == HOW_UNDEFINED) return LP_RULE_OUTERMOST;
+    uint64_t rule = simple_rule_of(row);
+    if (rule != LP_RULE_NONE) return rule;
+    return lp_rule_other(row->cfa == CFA_REGISTER ? row->cfa_register : row->expression_register);
 }
 
 uint64_t lp_cfi_rule(uintptr_t address, const void *header, const struct lp_segment *segment) {
-    bool has_table;
-    const uint8_t *entry = find_entry(segment, address, header, &has_table);
-    if (entry == NULL) return has_table ? LP_RULE_NO_INFORMATION : LP_RULE_OTHER;
+    const uint8_t *entry = find_entry(segment, address, header);
+    if (entry == NULL) return LP_RULE_NO_INFORMATION;
 
     struct cursor cursor = entry_at(segment, entry);
     const uint8_t *place = cursor.at;
     uint64_t distance = take(&cursor, 4);
     struct common common;
     if (cursor.has_failed || distance == 0 || !parse_common(segment, place - distance, &common))
-        return LP_RULE_OTHER;
+        return LP_RULE_NO_INFORMATION;
     uint64_t function = take_encoded(&cursor, common.pointer_encoding, false);
     uint64_t length = take_encoded(&cursor, common.pointer_encoding, true);
     if (common.has_augmentation_data) skip(&cursor, take_uleb(&cursor));
-    if (cursor.has_failed || common.is_signal_frame) return LP_RULE_OTHER;
+    if (cursor.has_failed) return LP_RULE_NO_INFORMATION;
     if (address < function || address - function >= length) return LP_RULE_NO_INFORMATION;
+    if (common.is_signal_frame) return LP_RULE_SIGNAL_FRAME;
 
     struct machine machine = {.location = function};
     machine.row.cfa = CFA_OTHER;
+    machine.row.cfa_register = LP_RULE_REGISTER_UNKNOWN;
+    machine.row.expression_register = LP_RULE_REGISTER_UNKNOWN;
     // The common entry's instructions hold for the whole function.
     run(&machine, common.instructions, &common, UINTPTR_MAX);
     machine.location = function;
     run(&machine, cursor, &common, address);
-    return machine.is_declined ? LP_RULE_OTHER : rule_of(&machine.row);
+    if (machine.is_wrong) return LP_RULE_NO_INFORMATION;
+    return machine.is_declined ? lp_rule_other(LP_RULE_REGISTER_UNKNOWN) : rule_of(&machine.row);
 }

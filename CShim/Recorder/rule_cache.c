@@ -71,7 +71,7 @@ static uint64_t make_rule(uintptr_t call) {
     if (loaded.unwind_header != NULL) {
         struct lp_segment segment = lp_module_segment(&loaded, (uintptr_t)loaded.unwind_header);
         rule = lp_cfi_rule(call, loaded.unwind_header, &segment);
-        if (rule == LP_RULE_NO_INFORMATION && is_signal_return(call + 1)) rule = LP_RULE_OTHER;
+        if (rule == LP_RULE_NO_INFORMATION && is_signal_return(call + 1)) rule = LP_RULE_SIGNAL_FRAME;
     }
     return rule | (uint64_t)module << LP_RULE_MODULE_SHIFT;
 }

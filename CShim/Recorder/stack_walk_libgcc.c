@@ -7,8 +7,15 @@
 #include <stddef.h>
 #include <unwind.h>
 
+#include "raw.h"
 #include "region_layout.h"
+#include "rule_cache.h"
 #include "thread_state.h"
+#include "unwind_rule.h"
+
+// x86-64's DWARF numbers (psABI, figure 3.36).
+#define REGISTER_RBP 6
+#define REGISTER_RSP 7
 
 struct walk {
     uint64_t *frames;
@@ -18,6 +25,41 @@ struct walk {
     enum lp_unwind_end end;
     int is_outside; // the walk has left the shim's own frames
 };
+
+static bool is_readable(uint64_t address) {
+    return lp_sys_is_readable((const void *)(address & ~7ULL));
+}
+
+// Unwind information names places at most so far from a register.
+#define NEAR 256U
+
+static bool is_readable_near(uint64_t address) {
+    return is_readable(address - NEAR) && is_readable(address + NEAR);
+}
+
+// Whether what libgcc reads next, to get to the caller of the frame that `context` describes, is there:
+// it reads without asking, and unwind information may be wrong.
+static bool can_go_on(struct _Unwind_Context *context, uint64_t rule) {
+    uint64_t offset = (uint64_t)lp_rule_cfa_offset(rule);
+    uint64_t rbp = _Unwind_GetGR(context, REGISTER_RBP);
+    uint64_t cfa;
+    uint32_t number;
+    switch (lp_rule_kind(rule)) {
+    case LP_RULE_CFA_RSP: cfa = _Unwind_GetCFA(context) + offset; break;
+    case LP_RULE_CFA_RBP: cfa = rbp + offset; break;
+    case LP_RULE_CFA_AT_RBP:
+        if (!is_readable(rbp) || !is_readable(rbp + offset)) return false;
+        cfa = *(const uint64_t *)(rbp + offset);
+        break;
+    case LP_RULE_OTHER:
+        // In no common table: nearly all functions have one of these two.
+        number =
+            lp_rule_register(rule) == LP_RULE_REGISTER_UNKNOWN ? REGISTER_RBP : lp_rule_register(rule);
+        return number == REGISTER_RSP || is_readable_near(_Unwind_GetGR(context, (int)number));
+    default: return true; // no caller, or a signal frame, which the kernel has written
+    }
+    return is_readable(cfa - 8) && is_readable(cfa + (uint64_t)lp_rule_rbp_offset(rule));
+}
 
 static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument) {
     struct walk *walk = argument;
@@ -36,8 +78,9 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
         walk->end = LP_UNWIND_DEPTH;
         return _URC_END_OF_STACK;
     }
-    walk->frames[walk->count++] = address + (is_exact ? 1 : 0);
-    return _URC_NO_REASON;
+    uintptr_t behind_call = address + (is_exact ? 1 : 0);
+    walk->frames[walk->count++] = behind_call;
+    return can_go_on(context, lp_rule_for(behind_call)) ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
 // Where lp_unwind() goes on, and the address that the unwinder could do nothing with.

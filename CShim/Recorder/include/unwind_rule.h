@@ -14,14 +14,19 @@
 #include <stdint.h>
 
 enum {
-    LP_RULE_NONE = 0,      // no rule is known; never a valid rule
-    LP_RULE_CFA_RSP,       // CFA = rsp + offset
-    LP_RULE_CFA_RBP,       // CFA = rbp + offset
-    LP_RULE_CFA_AT_RBP,    // CFA = the word at rbp + offset; the caller's rbp is the word at rbp
-    LP_RULE_OUTERMOST,     // a thread's first function: it has no caller
-    LP_RULE_OTHER,         // something this word can't say: ask the general unwinder
-    LP_RULE_NO_INFORMATION // there is no unwind information for the address
+    LP_RULE_NONE = 0,       // no rule is known; never a valid rule
+    LP_RULE_CFA_RSP,        // CFA = rsp + offset
+    LP_RULE_CFA_RBP,        // CFA = rbp + offset
+    LP_RULE_CFA_AT_RBP,     // CFA = the word at rbp + offset; the caller's rbp is the word at rbp
+    LP_RULE_OUTERMOST,      // a thread's first function: it has no caller
+    LP_RULE_OTHER,          // something this word can't say: ask the general unwinder
+    LP_RULE_NO_INFORMATION, // there is no unwind information for the address
+    LP_RULE_SIGNAL_FRAME    // the kernel's; ask the general unwinder
 };
+
+// What stands in place of the CFA's offset in LP_RULE_OTHER: the DWARF number of the register that the
+// CFA is worked out from, or this, where that is not known.
+#define LP_RULE_REGISTER_UNKNOWN 0xff
 
 #define LP_RULE_MODULE_SHIFT 16
 
@@ -39,12 +44,19 @@ static inline int64_t lp_rule_rbp_offset(uint64_t rule) {
 static inline int64_t lp_rule_cfa_offset(uint64_t rule) {
     return (int64_t)rule >> 32;
 }
+static inline uint32_t lp_rule_register(uint64_t rule) {
+    return (uint32_t)(rule >> 32);
+}
+static inline uint64_t lp_rule_other(uint64_t number) {
+    return (number < LP_RULE_REGISTER_UNKNOWN ? number : LP_RULE_REGISTER_UNKNOWN) << 32 |
+           LP_RULE_OTHER;
+}
 
-// The rule of these parts, or LP_RULE_OTHER when they don't fit.
+// The rule of these parts, or LP_RULE_NONE when they don't fit.
 static inline uint64_t lp_rule_make(unsigned kind, int64_t cfa_offset, int64_t rbp_offset) {
     if (cfa_offset != (int32_t)cfa_offset || rbp_offset % 8 != 0 || rbp_offset < -32768 ||
         rbp_offset > 32760) {
-        return LP_RULE_OTHER;
+        return LP_RULE_NONE;
     }
     return (uint64_t)(uint32_t)cfa_offset << 32 | ((uint64_t)(rbp_offset / 8) & 0x1fff) << 3 | kind;
 }
