@@ -244,7 +244,7 @@ struct saved {
 // One row of the table that the instructions describe, as far as a rule needs it.
 struct row {
     enum { CFA_REGISTER, CFA_WORD_AT_RBP, CFA_OTHER } cfa;
-    uint64_t cfa_register; // an expression leaves this and the offset as they are
+    uint64_t cfa_register;        // an expression leaves this and the offset as they are
     uint64_t expression_register; // that the expression begins with
     int64_t cfa_offset;
     int64_t word_offset; // from rbp, CFA_WORD_AT_RBP

@@ -61,7 +61,13 @@ static void insert_thinned(void *block, struct lp_live_block *live) {
 static void record(struct lp_thread_block *own, void *block, size_t size, uint32_t stack,
                    uint32_t interval_index) {
     struct lp_live_block live = {.size = size, .interval_index = interval_index};
-    live.counter = lp_counter_for(own, stack, lp_epoch_now());
+    uint32_t epoch = lp_epoch_now();
+    live.counter = lp_counter_for(own, stack, epoch);
+    if (__builtin_expect(live.counter == 0, 0)) {
+        // Better without its stack than not at all.
+        lp_count(LP_STAT_STACKS_LOST, 1);
+        live.counter = lp_counter_for(own, 0, epoch);
+    }
     if (live.counter == 0) {
         lp_count(LP_STAT_DROPPED_COUNTERS, 1);
         lp_count(LP_STAT_DROPPED_COUNTERS_BYTES, size);

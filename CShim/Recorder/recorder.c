@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "counters.h"
 #include "epochs.h"
 #include "free_filter.h"
 #include "modules.h"
@@ -124,6 +125,8 @@ static void begin(uint32_t forked_from) {
     }
     lp_count(LP_STAT_CONFIG_ERRORS, config->errors);
     lp_epochs_begin();
+    // For blocks without a stack, which come when nothing else has room any more.
+    lp_counter_find(NULL, 0, 1);
     bool can_unwind = lp_loader_begin();
     if (can_unwind) {
         lp_modules_add_program();

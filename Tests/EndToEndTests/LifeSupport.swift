@@ -28,8 +28,6 @@ extension Recording {
 }
 
 extension Snapshot {
-    var statistics: [String: Int64] { facts.recording?.statistics ?? [:] }
-
     /// Statistics of allocations that were not recorded.
     var dropped: [String] { statistics.keys.filter { $0.hasPrefix("dropped") }.sorted() }
 }
