@@ -1,36 +1,60 @@
-// A next allocator that may be called from signal handlers at any moment, as glibc's may not: blocks
-// come from one large piece by a single atomic addition and are never used again. Preloaded behind the
-// shim or alone, for signals.c. While lands_inside is set, every malloc of 777 bytes raises SIGUSR1
-// before it returns.
+// A next allocator that may be called from signal handlers at any moment, as glibc's may not. Blocks of
+// up to 4,000 bytes come from a stack of free slots, which an atomic operation changes; larger and
+// aligned ones from a piece of memory, by an atomic addition, and are never used again. Preloaded
+// behind the shim or alone, for signals.c. While lands_inside is set, every malloc of 777 bytes raises
+// SIGUSR1 before it returns.
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define PIECE_BYTES ((size_t)1 << 32)
+#define SLOT_BYTES 4096
+#define SLOTS 32768
+#define PIECE_BYTES ((size_t)64 << 20)
 
 volatile sig_atomic_t lands_inside;
 
-static _Atomic(char *) piece;
+static char slots[SLOTS][SLOT_BYTES] __attribute__((aligned(4096)));
+static atomic_uint fresh = 1; // slots that were never used; 0 means none
+static _Atomic uint32_t next_free[SLOTS];
+static _Atomic uint64_t first_free; // a slot, and above it a number that is never the same again
+
+static char piece[PIECE_BYTES] __attribute__((aligned(4096)));
 static atomic_size_t used;
 
-static char *find_piece(void) {
-    char *found = atomic_load(&piece);
-    if (found != NULL) return found;
-    char *mine = mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (atomic_compare_exchange_strong(&piece, &found, mine)) return mine;
-    munmap(mine, PIECE_BYTES);
-    return found;
+static uint32_t pop(void) {
+    uint64_t first = atomic_load(&first_free);
+    for (;;) {
+        uint32_t slot = (uint32_t)first;
+        if (slot == 0) return 0;
+        uint64_t after = ((first >> 32) + 1) << 32 | atomic_load(&next_free[slot]);
+        if (atomic_compare_exchange_weak(&first_free, &first, after)) return slot;
+    }
+}
+
+static void push(uint32_t slot) {
+    uint64_t first = atomic_load(&first_free);
+    uint64_t after;
+    do {
+        atomic_store(&next_free[slot], (uint32_t)first);
+        after = ((first >> 32) + 1) << 32 | slot;
+    } while (!atomic_compare_exchange_weak(&first_free, &first, after));
 }
 
 static void *allocate(size_t size, size_t alignment) {
+    if (size <= 4000 && alignment <= 16) {
+        uint32_t slot = pop();
+        if (slot == 0) slot = atomic_fetch_add(&fresh, 1);
+        if (slot >= SLOTS) return NULL;
+        *(size_t *)(slots[slot] + 8) = size;
+        return slots[slot] + 16;
+    }
     if (size > PIECE_BYTES / 2) return NULL;
-    char *start = find_piece();
     size_t taken = (size + alignment + 31) & ~(size_t)15;
-    uintptr_t at = (uintptr_t)start + atomic_fetch_add(&used, taken) + 16;
+    size_t offset = atomic_fetch_add(&used, taken);
+    if (offset > PIECE_BYTES - taken) return NULL;
+    uintptr_t at = (uintptr_t)piece + offset + 16;
     at = (at + alignment - 1) & ~(uintptr_t)(alignment - 1);
     ((size_t *)at)[-1] = size;
     return (void *)at;
@@ -43,14 +67,22 @@ void *malloc(size_t size) {
 }
 
 void *calloc(size_t count, size_t size) {
-    return allocate(count * size, 16); // of a fresh mapping, so zero
+    void *block = allocate(count * size, 16);
+    return block == NULL ? NULL : memset(block, 0, count * size);
+}
+
+static void give_back(void *block) {
+    uintptr_t offset = (uintptr_t)block - (uintptr_t)slots;
+    if (offset < sizeof slots) push((uint32_t)(offset / SLOT_BYTES));
 }
 
 void *realloc(void *block, size_t size) {
     void *moved = allocate(size, 16);
     if (block == NULL || moved == NULL) return moved;
     size_t old = ((size_t *)block)[-1];
-    return memcpy(moved, block, old < size ? old : size);
+    memcpy(moved, block, old < size ? old : size);
+    give_back(block);
+    return moved;
 }
 
 void *memalign(size_t alignment, size_t size) {
@@ -71,5 +103,5 @@ size_t malloc_usable_size(void *block) {
 }
 
 void free(void *block) {
-    (void)block;
+    give_back(block);
 }

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// What happens before main, and programs that the shim can't be loaded into or is never called by.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct StartUpTests {
+@Suite(.serialized, .timeLimit(.minutes(3))) struct StartUpTests {
     private static let libraryFlags = ["-O2", "-g", "-fno-builtin", "-shared", "-fPIC"]
 
     private func library(_ source: String) async throws -> String {
@@ -239,6 +239,16 @@ import Testing
         } else {
             #expect(snapshot.blocksBySize[3001] == 50)
         }
+    }
+
+    /// valgrind puts a malloc of its own in place of every library's, the shim's included.
+    @Test func `valgrind finds nothing wrong with a program that has the shim`() async throws {
+        let sample = try await SampleProgram.build("exits.c")
+        let run = try await SideBySide(
+            "valgrind", ["-q", "--error-exitcode=9", sample.path, "exit"])
+        #expect(run.bare.status == 3)
+        #expect(run.recorded.status == 3)
+        #expect(run.recorded.output == run.bare.output)
     }
 
     // MARK: Where the shim is not called
