@@ -11,6 +11,7 @@ static volatile sig_atomic_t taken;
 // Safe here because the interrupted loop allocates nothing.
 static void take(int signal) {
     (void)signal;
+    if (taken == 300) return; // one more that came before the timer was stopped
     void *volatile kept = malloc(9001);
     (void)kept;
     taken++;
