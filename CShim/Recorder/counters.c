@@ -160,7 +160,7 @@ static void weigh_freed(struct lp_counter *counter, const struct lp_live_block *
     lp_add_relaxed_u64(&sampled->freed_variance_bytes, weight.variance_bytes);
 }
 
-void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated) {
+void lp_count_other_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated) {
     struct lp_counter *counter = &lp_process.counters[allocated->counter];
     uint64_t interval = lp_process.intervals[allocated->interval_index];
     if (interval != 0) weigh_allocated(block, counter, allocated, interval);
@@ -173,7 +173,7 @@ void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_bloc
     }
 }
 
-void lp_count_freed(const struct lp_live_block *freed) {
+void lp_count_other_freed(const struct lp_live_block *freed) {
     struct lp_counter *counter = &lp_process.counters[freed->counter];
     uint64_t interval = lp_process.intervals[freed->interval_index];
     if (counter->owner == lp_thread_number()) {

@@ -47,25 +47,19 @@ uint32_t lp_epoch_advance(uint32_t current, uint32_t reason) {
     return current + 1;
 }
 
-uint32_t lp_epoch_now(void) {
+uint32_t lp_epoch_look(uint32_t epoch) {
     struct lp_header *header = lp_process.header;
-    uint32_t epoch = lp_load_acquire_u32(&header->epoch);
-    // Only the next epoch can be asked for, so a stray write to the field can't use the table up.
-    if (lp_load_relaxed_u32(&header->epoch_request) == epoch + 1) {
+    if (lp_load_relaxed_u32(&header->epoch_request) == epoch + 1)
         return lp_epoch_advance(epoch, LP_EPOCH_REQUEST);
-    }
-    if (lp_thread.clock_countdown-- == 0) {
-        // Samples are rare enough to look every time.
-        lp_thread.clock_countdown =
-            lp_load_relaxed_u32(&header->interval_index) == 0 ? ALLOCATIONS_PER_LOOK : 0;
-        uint64_t now = lp_monotonic_ns();
-        // The line is read on every allocation of every thread: written only when the clock has moved.
-        if (lp_load_relaxed_u64(&header->last_active_ns) != now)
-            lp_store_relaxed_u64(&header->last_active_ns, now);
-        lp_budget_look(now);
-        if (now >= lp_load_relaxed_u64(&header->next_epoch_ns)) {
-            return lp_epoch_advance(epoch, LP_EPOCH_CLOCK);
-        }
-    }
+    // Samples are rare enough to look every time.
+    lp_thread.clock_countdown =
+        lp_load_relaxed_u32(&header->interval_index) == 0 ? ALLOCATIONS_PER_LOOK : 0;
+    uint64_t now = lp_monotonic_ns();
+    // The line is read on every allocation of every thread: written only when the clock has moved.
+    if (lp_load_relaxed_u64(&header->last_active_ns) != now)
+        lp_store_relaxed_u64(&header->last_active_ns, now);
+    lp_budget_look(now);
+    if (now >= lp_load_relaxed_u64(&header->next_epoch_ns))
+        return lp_epoch_advance(epoch, LP_EPOCH_CLOCK);
     return epoch;
 }

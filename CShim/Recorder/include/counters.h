@@ -22,11 +22,33 @@ static inline uint32_t lp_counter_for(struct lp_thread_block *block, uint32_t st
     return lp_counter_find(block, stack, epoch);
 }
 
+// What the two below leave: blocks that are sampled, or whose counter is not this thread's.
+void lp_count_other_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated);
+void lp_count_other_freed(const struct lp_live_block *freed);
+
 // Adds a block to its counter's allocated or freed sums. A sampled block's weight is added as well; it
 // depends on the block's size and interval alone, so what a free takes away is what its allocation
 // added. Any thread, also in signal handlers.
-void lp_count_allocated(struct lp_thread_block *block, const struct lp_live_block *allocated);
-void lp_count_freed(const struct lp_live_block *freed);
+static inline void lp_count_allocated(struct lp_thread_block *block,
+                                      const struct lp_live_block *allocated) {
+    struct lp_counter *counter = &lp_process.counters[allocated->counter];
+    if (__builtin_expect(allocated->interval_index != 0 || counter->owner == 0, 0)) {
+        lp_count_other_allocated(block, allocated);
+        return;
+    }
+    lp_add_own(&counter->allocated_objects, 1);
+    lp_add_own(&counter->allocated_bytes, allocated->size);
+}
+
+static inline void lp_count_freed(const struct lp_live_block *freed) {
+    struct lp_counter *counter = &lp_process.counters[freed->counter];
+    if (__builtin_expect(freed->interval_index != 0 || counter->owner != lp_thread_number(), 0)) {
+        lp_count_other_freed(freed);
+        return;
+    }
+    lp_add_own(&counter->freed_objects, 1);
+    lp_add_own(&counter->freed_bytes, freed->size);
+}
 
 // Makes a live block, counted under `old_interval`, stand for as much as its interval says now. What
 // was allocated stays as it is: the difference goes to what was freed, which may be negative for a
