@@ -246,8 +246,7 @@ void lp_recorder_end(void) {
     struct lp_header *header = lp_process.header;
     lp_store_relaxed_u64(&header->ended_monotonic_ns, lp_monotonic_ns());
     lp_store_release_u32(&header->state, LP_STATE_ENDED);
-    if (!inherited.config.keep) {
-        lp_region_unlink(inherited.config.directory, &inherited.identity);
+    if (!inherited.config.keep && lp_region_unlink(inherited.config.directory, &inherited.identity)) {
         return;
     }
     lp_tables_trim();

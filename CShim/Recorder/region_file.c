@@ -86,12 +86,8 @@ static long stat_descriptor(int descriptor, struct stat *result) {
     return status;
 }
 
-int lp_directory_open(const char *directory) {
+static int open_existing(const char *directory) {
     long descriptor = lp_sys_open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
-    if (descriptor == -ENOENT) {
-        lp_sys_make_directory(directory, 0700);
-        descriptor = lp_sys_open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
-    }
     if (descriptor < 0) return (int)descriptor;
     struct stat status;
     if (stat_descriptor((int)descriptor, &status) != 0 || status.st_uid != geteuid() ||
@@ -100,6 +96,13 @@ int lp_directory_open(const char *directory) {
         return -EPERM;
     }
     return (int)descriptor;
+}
+
+int lp_directory_open(const char *directory) {
+    int descriptor = open_existing(directory);
+    if (descriptor != -ENOENT) return descriptor;
+    lp_sys_make_directory(directory, 0700);
+    return open_existing(directory);
 }
 
 // Parses "<pid>.<ticks>.region".
@@ -284,11 +287,12 @@ uint32_t lp_region_create(const char *directory, const struct lp_identity *ident
     return reason;
 }
 
-void lp_region_unlink(const char *directory, const struct lp_identity *identity) {
-    int descriptor = lp_directory_open(directory);
-    if (descriptor < 0) return;
+bool lp_region_unlink(const char *directory, const struct lp_identity *identity) {
+    int descriptor = open_existing(directory);
+    if (descriptor < 0) return false;
     char name[LP_REGION_NAME_BYTES];
     lp_region_name(identity, region_suffix, name);
-    lp_sys_unlink_at(descriptor, name);
+    long status = lp_sys_unlink_at(descriptor, name);
     lp_sys_close(descriptor);
+    return status == 0;
 }

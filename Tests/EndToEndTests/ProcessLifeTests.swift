@@ -83,6 +83,30 @@ import Testing
         #expect(snapshot.facts.recording?.state == "ended")
     }
 
+    /// As of a worker that gave up the rights to its directory, or changed its root.
+    @Test func `a region that its process can't remove is cut down to what was used`() async throws
+    {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording()
+        let moved = recording.directory.path + ".moved"
+
+        let (_, status) = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            try #require(rename(recording.directory.path, moved) == 0)
+        }
+
+        #expect(status == 0)
+        // Nor does it make another directory at its end.
+        #expect(!Files.exists(recording.directory.path))
+        try #require(rename(moved, recording.directory.path) == 0)
+        let region = try #require(recording.regions.first)
+        var file = stat()
+        #expect(stat(region, &file) == 0)
+        // Blocks of 512 bytes.
+        #expect(file.st_blocks * 512 < 2 << 20)
+        #expect(try await recording.snapshot(region).facts.recording?.state == "ended")
+    }
+
     @Test func `regions of processes that ended badly do not pile up`() async throws {
         let sample = try await SampleProgram.build("exits.c")
         let recording = try Recording(["LEAKPROF_REGION_SIZE": "256KiB"])

@@ -40,8 +40,8 @@ int lp_directory_open(const char *directory);
 uint32_t lp_region_create(const char *directory, const struct lp_identity *identity, uint64_t *bytes,
                           void **region);
 
-// Removes the region's file.
-void lp_region_unlink(const char *directory, const struct lp_identity *identity);
+// Removes the region's file; false where it can't be reached, as after chroot or giving up rights.
+bool lp_region_unlink(const char *directory, const struct lp_identity *identity);
 
 // Writes "<pid>.<ticks><suffix>" to `name`, LP_REGION_NAME_BYTES long.
 void lp_region_name(const struct lp_identity *identity, const char *suffix, char *name);
