@@ -13,6 +13,10 @@ TESTS = [
     "test_os", "test_gc", "test_fork1", "test_ctypes", "test_faulthandler", "test_resource", "test_posix",
 ]
 
+# Its own comment says that every signal may be ignored in a race, and then it fails: so it did in 1 of 60 runs
+# without the shim, on a busy core.
+DEPENDS_ON_LUCK = "test_stress_modifying_handlers"
+
 
 def verdicts(path):
     """"name: verdict" for each test case, sorted; of a failure also what it says first."""
@@ -28,7 +32,8 @@ def verdicts(path):
 
 def run_test(run, python, test):
     # An altered environment (a descriptor, thread, or signal handler more) counts as a failure.
-    run.command([python, "-m", "test", "--fail-env-changed", "--junit-xml", run.scratch / "verdicts.xml", test],
+    run.command([python, "-m", "test", "--fail-env-changed", "--junit-xml", run.scratch / "verdicts.xml",
+                 "--ignore", DEPENDS_ON_LUCK, test],
                 # Reported progress has times and, under load, notes about them.
                 compare=False)
     run.note("verdicts", verdicts(run.scratch / "verdicts.xml"))

@@ -35,16 +35,27 @@ def main():
     scratch = Path(tempfile.mkdtemp(prefix="leakprof-programs-"))
     scratch.chmod(0o755)  # a check may use another account
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as an interrupt: ends all runs
-    table = Table(scratch)
+    names = arguments.names or list(suite.PROGRAMS)
     started = time.monotonic()
-    suite.run_all(arguments.names or list(suite.PROGRAMS), arguments.workers, scratch, table.add)
-    print(f"{len(table.failed)} of {table.count} programs differ or have problems; {time.monotonic() - started:.0f} s")
+    table = Table(scratch)
+    suite.run_all(names, arguments.workers, scratch, table.add)
+    # Tests of time and of threads fail now and then on a busy machine, without the shim too. What the shim
+    # changes, it changes on an idle one as well; a crash, a hang or a loss is never a matter of luck.
+    if table.differing:
+        print("once more, one run at a time:")
+        again = Table(scratch / "again")
+        suite.run_all(table.differing, 1, again.scratch, again.add)
+        table.failed += again.failed + again.differing
+        for name in table.differing:
+            if name not in table.failed:
+                print(f"{name} differed once and not again; its first outcome is above")
+    print(f"{len(table.failed)} of {len(names)} programs differ or have problems; {time.monotonic() - started:.0f} s")
     if table.failed or arguments.keep:
         print(f"what they wrote: {scratch}")
     if not arguments.keep:
         # As a whole if nothing failed, else what is of no interest.
         for name in os.listdir(scratch):
-            if name not in table.failed:
+            if not table.failed or name not in [*table.failed, "again"]:
                 shutil.rmtree(scratch / name)
         if not table.failed:
             scratch.rmdir()
@@ -56,19 +67,21 @@ class Table:
 
     def __init__(self, scratch):
         self.scratch = scratch
-        self.count = 0
         self.failed = []
+        self.differing = []  # in what they did, and in nothing else
         print(f"{'program':<28} {'exact':<10} {'sampled':<10} {'seconds (bare, exact, sampled)':<32} regions", flush=True)
 
     def add(self, name, outcomes):
         bare = outcomes[modes.BARE.name]
         problems = [f"{modes.BARE.name}: {problem}" for problem in bare.problems]
         words = []
+        has_failed = bool(problems)
         for mode in modes.ALL[1:]:
             outcome = outcomes[mode.name]
             difference = suite.differences(bare, outcome)
             found = [*outcome.problems, *([difference] if difference else [])]
             problems += [f"{mode.name}: {problem}" for problem in found]
+            has_failed |= bool(outcome.problems) or suite.was_killed(bare) != suite.was_killed(outcome)
             words.append("differs" if difference else "problem" if found else "same")
         seconds = ", ".join(f"{outcomes[mode.name].seconds:.1f}" for mode in modes.ALL)
         counts = "+".join(str(outcomes[mode.name].regions) for mode in modes.ALL[1:])
@@ -81,6 +94,7 @@ class Table:
         if problems:
             (self.scratch / name / "problems").write_text("\n".join(problems))
         sys.stdout.flush()
-        self.count += 1
-        if problems:
+        if has_failed:
             self.failed.append(name)
+        elif problems:
+            self.differing.append(name)

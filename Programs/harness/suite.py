@@ -133,6 +133,11 @@ def run_one(name, mode, scratch):
     return outcome
 
 
+def was_killed(outcome):
+    """Which of a run's commands ended by a signal: theirs are the negative exit statuses."""
+    return [title for title, text in outcome.transcript if text.startswith("exit status -")]
+
+
 def differences(bare, recorded):
     """A unified diff of two transcripts, empty if they are the same."""
     if bare.transcript == recorded.transcript:
