@@ -117,13 +117,20 @@ static uint64_t take_encoded(struct cursor *cursor, uint8_t encoding, bool is_le
 
 // ---- Entries ----
 
-// Whether the first and the last byte can be read: a table that lies must not make us read what is not
-// there. The kernel is asked about what lies outside the segment that holds the table; linkers put all
-// of it into one.
+// The smallest there is; memory is mapped in no smaller pieces.
+#define PAGE_BYTES 4096
+
+// Whether the bytes can be read: a table that lies must not make us read what is not there. The kernel
+// is asked about what lies outside the segment that holds the table; linkers put all of it into one.
 static bool can_read(const struct lp_segment *segment, const uint8_t *at, uint64_t bytes) {
     uintptr_t start = (uintptr_t)at;
     if (start >= segment->start && start < segment->end && bytes <= segment->end - start) return true;
-    return lp_sys_is_readable(at) && (bytes <= 4096 || lp_sys_is_readable(at + bytes - 8));
+    if (!lp_sys_is_readable(at)) return false;
+    uint64_t checked = PAGE_BYTES - start % PAGE_BYTES;
+    for (; checked < bytes; checked += PAGE_BYTES) {
+        if (!lp_sys_is_readable(at + checked)) return false;
+    }
+    return true;
 }
 
 // What a common information entry says for all functions that refer to it.
@@ -194,6 +201,17 @@ static bool parse_common(const struct lp_segment *segment, const uint8_t *at, st
 #define MAX_HEADER_BYTES 20
 #define MAX_ENTRIES (1U << 28)
 
+struct table_row {
+    int32_t function; // from the header's first byte
+    int32_t entry;
+};
+
+static bool read_row(const struct lp_segment *segment, const uint8_t *at, struct table_row *row) {
+    if (!can_read(segment, at, sizeof *row)) return false;
+    memcpy(row, at, sizeof *row);
+    return true;
+}
+
 // Finds the entry of the function that contains `address` in the header's sorted table; NULL when there
 // is none, or no such table, which every linker writes.
 static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t address,
@@ -209,18 +227,15 @@ static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t add
     bool has_table = version == 1 && frame_encoding == ENCODING_OF_FRAME_POINTER &&
                      count_encoding == ENCODING_OF_COUNT &&
                      table_encoding == ENCODING_OF_SORTED_TABLE && !cursor.has_failed &&
-                     count <= MAX_ENTRIES && can_read(segment, cursor.at, count * 8);
+                     count <= MAX_ENTRIES;
     if (!has_table || count == 0) return NULL;
 
-    struct {
-        int32_t function; // from the header's first byte
-        int32_t entry;
-    } row;
+    struct table_row row;
     int64_t target = (int64_t)(address - (uintptr_t)header);
     uint64_t low = 0, high = count;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
-        memcpy(&row, cursor.at + middle * 8, sizeof row);
+        if (!read_row(segment, cursor.at + middle * 8, &row)) return NULL;
         if (row.function <= target) {
             low = middle + 1;
         } else {
@@ -228,11 +243,16 @@ static const uint8_t *find_entry(const struct lp_segment *segment, uintptr_t add
         }
     }
     if (low == 0) return NULL;
-    memcpy(&row, cursor.at + (low - 1) * 8, sizeof row);
+    if (!read_row(segment, cursor.at + (low - 1) * 8, &row)) return NULL;
     return (const uint8_t *)((uintptr_t)header + (uintptr_t)(intptr_t)row.entry);
 }
 
 // ---- Instructions ----
+
+// Offsets are stored divided by a factor. Wraps, as unwind information that makes sense never does.
+static int64_t scaled(uint64_t value, int64_t factor) {
+    return (int64_t)(value * (uint64_t)factor);
+}
 
 enum how { HOW_UNCHANGED, HOW_AT_CFA, HOW_UNDEFINED, HOW_AT_RBP, HOW_OTHER };
 
@@ -315,7 +335,7 @@ static void run_extended(struct machine *machine, struct cursor *code, const str
     case 0x04: machine->location += take(code, 4) * common->code_factor; break;
     case 0x05: // offset_extended
         number = take_uleb(code);
-        set_register(machine, number, HOW_AT_CFA, (int64_t)take_uleb(code) * common->data_factor);
+        set_register(machine, number, HOW_AT_CFA, scaled(take_uleb(code), common->data_factor));
         break;
     case 0x06: // restore_extended
     case 0x08: // same_value
@@ -357,15 +377,18 @@ static void run_extended(struct machine *machine, struct cursor *code, const str
         break;
     case 0x11: // offset_extended_sf
         number = take_uleb(code);
-        set_register(machine, number, HOW_AT_CFA, take_sleb(code) * common->data_factor);
+        set_register(machine, number, HOW_AT_CFA,
+                     scaled((uint64_t)take_sleb(code), common->data_factor));
         break;
     case 0x12: // def_cfa_sf
         row->cfa = CFA_REGISTER;
         row->cfa_register = take_uleb(code);
-        row->cfa_offset = take_sleb(code) * common->data_factor;
+        row->cfa_offset = scaled((uint64_t)take_sleb(code), common->data_factor);
         break;
-    case 0x13: row->cfa_offset = take_sleb(code) * common->data_factor; break; // def_cfa_offset_sf
-    case 0x14:                                                                 // val_offset
+    case 0x13:
+        row->cfa_offset = scaled((uint64_t)take_sleb(code), common->data_factor);
+        break; // def_cfa_offset_sf
+    case 0x14: // val_offset
         set_register(machine, take_uleb(code), HOW_OTHER, 0);
         take_uleb(code);
         break;
@@ -391,7 +414,7 @@ static void run(struct machine *machine, struct cursor code, const struct common
         switch (opcode & 0xc0) {
         case 0x40: machine->location += operand * common->code_factor; break; // advance_loc
         case 0x80:                                                            // offset
-            set_register(machine, operand, HOW_AT_CFA, (int64_t)take_uleb(&code) * common->data_factor);
+            set_register(machine, operand, HOW_AT_CFA, scaled(take_uleb(&code), common->data_factor));
             break;
         case 0xc0: set_register(machine, operand, HOW_UNCHANGED, 0); break; // restore
         default: run_extended(machine, &code, common, opcode); break;
