@@ -62,6 +62,11 @@ package enum Placeholder: String, Sendable, CaseIterable {
 }
 
 extension Frame {
+    /// The most bytes a name or a path may have; longer ones are cut.
+    ///
+    /// Template arguments can make names of megabytes, which nobody reads and every report carries.
+    package static let nameLimit = 4096
+
     /// The frame for an address nothing is known about but the file it lies in: `name+0xoffset`, the
     /// offset counted from the start of the mapping; the bare address outside of any file.
     package static func unsymbolized(address: UInt64, in mapping: Mapping?) -> Frame {

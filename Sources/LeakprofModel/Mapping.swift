@@ -55,4 +55,13 @@ extension String {
         guard let slash = lastIndex(of: "/") else { return self }
         return String(self[index(after: slash)...])
     }
+
+    /// The string itself, or as much of its start as fits so many bytes and an ellipsis behind it.
+    package func clipped(toBytes limit: Int) -> String {
+        guard utf8.count > limit else { return self }
+        let ellipsis = "…"
+        let end = utf8.index(startIndex, offsetBy: max(0, limit - ellipsis.utf8.count))
+        // Not in the middle of a character's bytes.
+        return String(unicodeScalars[..<end]) + ellipsis
+    }
 }

@@ -4,16 +4,30 @@ internal import SwiftProtobuf
 
 /// Reads pprof profiles, leakprof's own and those of other tools, into snapshots.
 ///
-/// The bytes may come from anywhere: every index is checked, and a profile that decompresses to more than
-/// ``sizeLimit`` bytes is refused.
+/// The bytes may come from anywhere: every index is checked, and a profile that would take much more memory
+/// than its file is long is refused.
 package enum ProfileDecoder {
     /// The most bytes a profile may have uncompressed: 1 GiB.
     package static let sizeLimit = 1 << 30
 
+    /// How much a file of so many bytes may hold: profiles shrink to a tenth, and zeros to a thousandth.
+    static func decompressedLimit(ofFile bytes: Int) -> Int {
+        min(sizeLimit, max(64 << 20, 200 * min(bytes, sizeLimit)))
+    }
+
     package static func decode(_ bytes: [UInt8]) throws(ProfileError) -> Snapshot {
         let isCompressed = bytes.starts(with: Gzip.magic)
-        let plain = isCompressed ? try Gzip.decompress(bytes, limit: sizeLimit) : bytes
-        guard let profile = try? Perftools_Profiles_Profile(serializedBytes: plain),
+        let plain =
+            isCompressed
+            ? try Gzip.decompress(bytes, limit: decompressedLimit(ofFile: bytes.count)) : bytes
+        guard plain.count <= sizeLimit else {
+            throw .compression("it holds more than \(sizeLimit) bytes")
+        }
+        try ProfileSize(plain).check()
+        var options = BinaryDecodingOptions()
+        options.discardUnknownFields = true
+        guard
+            let profile = try? Perftools_Profiles_Profile(serializedBytes: plain, options: options),
             !profile.sampleType.isEmpty
         else { throw .unrecognized }
         return try ProfileReader(profile).snapshot()
@@ -52,6 +66,14 @@ private struct ProfileReader {
         return profile.stringTable[position]
     }
 
+    /// No tool writes more than a handful.
+    private static let sampleTypesLimit = 64
+
+    /// What a function, a file or a mapping is called.
+    private func name(_ index: Int64) throws(ProfileError) -> String {
+        try string(index).clipped(toBytes: Frame.nameLimit)
+    }
+
     func snapshot() throws(ProfileError) -> Snapshot {
         var snapshot = Snapshot(facts: try facts())
         let columns = try valueColumns()
@@ -59,8 +81,25 @@ private struct ProfileReader {
         for location in profile.location {
             snapshot.locations.append(try read(location, mappings: snapshot.mappings))
         }
-        for sample in profile.sample { snapshot.samples.append(try read(sample, columns)) }
+        // What each report goes through: few locations with many frames each make many frames on stacks.
+        let costs = snapshot.locations.map(Self.cost)
+        var cost = 0
+        for entry in profile.sample {
+            let sample = try read(entry, columns)
+            for location in sample.stack { cost = cost.saturatingAdd(costs[location]) }
+            guard cost <= Self.costLimit else {
+                throw .inconsistent("its stacks have more frames than can be read")
+            }
+            snapshot.samples.append(sample)
+        }
         return snapshot
+    }
+
+    /// Some billion bytes of names: seconds for every report.
+    private static let costLimit = 1 << 34
+
+    private static func cost(of location: LeakprofModel.Location) -> Int {
+        location.frames.reduce(0) { $0 + 64 + $1.function.utf8.count }
     }
 
     /// Which of a sample's values is which sum.
@@ -69,9 +108,12 @@ private struct ProfileReader {
     private func valueColumns() throws(ProfileError) -> [SampleType: Int] {
         var columns: [SampleType: Int] = [:]
         var names: [String] = []
+        guard profile.sampleType.count <= Self.sampleTypesLimit else {
+            throw .inconsistent("it has \(profile.sampleType.count) sample types")
+        }
         for (column, valueType) in profile.sampleType.enumerated() {
-            let type = try string(valueType.type)
-            names.append("\(type)/\(try string(valueType.unit))")
+            let type = try string(valueType.type).clipped(toBytes: 100)
+            names.append("\(type)/\(try string(valueType.unit).clipped(toBytes: 100))")
             let known =
                 switch type {
                 case "objects": SampleType.inuseObjects
@@ -91,7 +133,7 @@ private struct ProfileReader {
     ) throws(ProfileError) -> LeakprofModel.Mapping {
         LeakprofModel.Mapping(
             start: mapping.memoryStart, limit: mapping.memoryLimit, fileOffset: mapping.fileOffset,
-            path: try string(mapping.filename), buildID: try string(mapping.buildID),
+            path: try name(mapping.filename), buildID: try name(mapping.buildID),
             symbols: SymbolCoverage(
                 hasFunctions: mapping.hasFunctions_p, hasFilenames: mapping.hasFilenames_p,
                 hasLineNumbers: mapping.hasLineNumbers_p,
@@ -113,13 +155,13 @@ private struct ProfileReader {
                 throw .inconsistent("location \(entry.id) names no function")
             }
             let function = profile.function[index]
-            let name = try string(function.name)
-            let systemName = try string(function.systemName)
+            let name = try name(function.name)
+            let systemName = try self.name(function.systemName)
             location.frames.append(
                 Frame(
                     function: name.isEmpty ? systemName : name,
                     systemName: systemName == name ? "" : systemName,
-                    file: try string(function.filename), line: line.line,
+                    file: try self.name(function.filename), line: line.line,
                     startLine: function.startLine))
         }
         if location.frames.isEmpty || location.frames.contains(where: { $0.function.isEmpty }) {
@@ -163,9 +205,15 @@ private struct ProfileReader {
     private func facts() throws(ProfileError) -> SnapshotFacts {
         var facts = SnapshotFacts(
             capturedAt: profile.timeNanos, duration: profile.durationNanos, period: profile.period)
+        var isRead = false
         for index in profile.comment {
             let comment = try string(index)
             guard comment.hasPrefix(CommentFacts.prefix) else { continue }
+            guard !isRead else { throw .inconsistent("it has two leakprof comments") }
+            isRead = true
+            guard comment.utf8.count <= CommentFacts.lengthLimit else {
+                throw .inconsistent("its leakprof comment is longer than any")
+            }
             let json = Data(comment.utf8.dropFirst(CommentFacts.prefix.utf8.count))
             guard let read = try? JSONDecoder().decode(CommentFacts.self, from: json) else {
                 throw .inconsistent("its leakprof comment is not what this version writes")

@@ -27,6 +27,8 @@ struct CommentFacts: Codable {
     var notes: [String]?
 
     static let prefix = "leakprof:"
+    /// The most bytes it may have; its longest parts are a command line and 65,535 epochs.
+    static let lengthLimit = 32 << 20
 }
 
 enum LabelKey {
