@@ -4,7 +4,7 @@
 package enum CaptureError: Error, Equatable {
     /// Nothing of that name; what was looked for and where.
     case noSuchSource(String)
-    /// A process name that several processes have.
+    /// A name that several processes have, or a process ID of which several users have a region.
     case ambiguousName(String, candidates: [String])
     /// The process runs without a recording, and why if that is known.
     case notRecorded(pid: Int32, reason: String?)
@@ -29,7 +29,7 @@ extension CaptureError: CustomStringConvertible {
         switch self {
         case .noSuchSource(let what): what
         case .ambiguousName(let name, let candidates):
-            "several processes are called \(name): \(candidates.joined(separator: ", "))"
+            "\(name) may be any of: \(candidates.joined(separator: ", "))"
         case .notRecorded(let pid, let reason):
             "process \(pid) is not being recorded" + (reason.map { ": \($0)" } ?? "")
         case .unreadable(let path, let reason): "can't read \(path): \(reason)"
@@ -49,7 +49,7 @@ extension CaptureError: CustomStringConvertible {
         switch self {
         case .noSuchSource:
             "give a process ID, a process name, a region, or a snapshot file"
-        case .ambiguousName: "give one of these process IDs"
+        case .ambiguousName: "give one of these"
         case .notRecorded(let pid, _):
             "start the program with `leakprof run -- …`; `leakprof doctor \(pid)` says more"
         case .unreadable, .badProfile: "check the path"

@@ -62,6 +62,14 @@ package struct Region: Sendable {
     /// The process that is writing the region, if it is still there.
     package func runningProcessID() -> Int32? { runningProcess()?.pid }
 
+    /// The user and the group of the process that is writing the region, or of its file when that is gone.
+    func owner() -> (user: UInt32, group: UInt32)? {
+        if let owner = runningProcess()?.owner { return owner }
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        return (status.st_uid, status.st_gid)
+    }
+
     /// The region a process left, once it has ended; `nil` when it left none.
     ///
     /// `directory` is the recording directory, if not the default one.

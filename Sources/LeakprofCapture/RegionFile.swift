@@ -19,21 +19,28 @@ struct RegionFile: ~Copyable {
         self.path = path
     }
 
+    /// `O_PATH`, which is declared for _GNU_SOURCE alone.
+    private static let pathOnly: Int32 = 0o10_000_000
+
     private static func open(
         _ path: String, _ mode: FileDescriptor.AccessMode
     ) throws(CaptureError) -> (FileDescriptor, bytes: Int) {
-        let descriptor: FileDescriptor
+        // Looked at before it is opened: a pipe would block, and a device may act on being opened.
+        let place: FileDescriptor
         do {
-            // nonBlocking: a FIFO of that name must not hold us up.
-            descriptor = try FileDescriptor.open(
-                FilePath(path), mode, options: [.noFollow, .closeOnExec, .nonBlocking])
+            place = try FileDescriptor.open(
+                FilePath(path), .readOnly,
+                options: [.noFollow, .closeOnExec, .init(rawValue: pathOnly)])
         } catch {
             throw .unreadable(path: path, reason: "\(error)")
         }
+        defer { try? place.close() }
         var status = stat()
         let refusal: CaptureError? =
-            if fstat(descriptor.rawValue, &status) != 0 {
+            if fstat(place.rawValue, &status) != 0 {
                 .unreadable(path: path, reason: "\(Errno(rawValue: errno))")
+            } else if status.st_mode & S_IFMT == S_IFLNK {
+                .unreadable(path: path, reason: "it is a symbolic link")
             } else if status.st_mode & S_IFMT != S_IFREG {
                 .unreadable(path: path, reason: "it is not a file")
             } else if status.st_uid != geteuid() && geteuid() != 0 {
@@ -43,11 +50,15 @@ struct RegionFile: ~Copyable {
             } else {
                 nil
             }
-        if let refusal {
-            try? descriptor.close()
-            throw refusal
+        if let refusal { throw refusal }
+        do {
+            let descriptor = try FileDescriptor.open(
+                FilePath("/proc/self/fd/\(place.rawValue)"), mode,
+                options: [.closeOnExec, .nonBlocking])
+            return (descriptor, Int(status.st_size))
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
         }
-        return (descriptor, Int(status.st_size))
     }
 
     deinit { try? descriptor.close() }

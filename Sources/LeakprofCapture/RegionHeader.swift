@@ -64,8 +64,26 @@ struct RegionHeader {
             copy.counters_off, copy.counters_capacity, MemoryLayout<lp_counter>.stride, "counters")
         statistics = try table(copy.statistics_off, LP_STAT_COUNT, 8, "statistics")
         intervals = try table(copy.intervals_off, LP_INTERVALS, 8, "intervals")
+
+        // Each byte is in one table at most, or a small region could make a large copy.
+        let lengths = [
+            epochs.capacity * MemoryLayout<lp_epoch>.stride,
+            modules.capacity * MemoryLayout<lp_module>.stride, strings.capacity,
+            nodes.capacity * MemoryLayout<lp_node>.stride,
+            counters.capacity * MemoryLayout<lp_counter>.stride, statistics.capacity * 8,
+            intervals.capacity * 8,
+        ]
+        guard lengths.reduce(size, +) <= bytes else {
+            throw .damaged(path: path, what: "its tables overlap")
+        }
     }
 
-    /// How many of a table's records are taken.
-    func used(_ count: UInt32, of table: Table) -> Int { min(Int(count), table.capacity) }
+    /// How many of a table's records are taken; no more than whoever refers to them can count.
+    func used(_ count: UInt32, of table: Table, limit: Int = .max) -> Int {
+        min(Int(count), table.capacity, limit)
+    }
+
+    /// A stack node has 16 bits for its module, and a counter as many for its epoch.
+    static let modulesLimit = 1 << 16
+    static let epochsLimit = 1 << 16
 }

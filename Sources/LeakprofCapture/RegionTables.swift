@@ -6,8 +6,8 @@ struct RegionTables {
     /// As it was when the copying began.
     let header: RegionHeader
     let counters: [lp_counter]
-    /// The counters that were sampled, with the weights' sums.
-    let sampled: [Int: lp_sampled]
+    /// Whether the record of this index continues a counter.
+    private let isWeight: [Bool]
     let nodes: [lp_node]
     let modules: [lp_module]
     let strings: [UInt8]
@@ -26,30 +26,22 @@ struct RegionTables {
         var counters = try file.readRecords(
             lp_counter.self, at: header.counters.offset, count: counterCount)
         // Weights lie in records of the same table, so they were copied with it.
-        var sampled: [Int: lp_sampled] = [:]
-        var weights: Set<Int> = []
-        var torn = 0
-        for index in counters.indices where counters[index].sampled != 0 {
-            weights.insert(Int(counters[index].sampled))
+        var isWeight = [Bool](repeating: false, count: counters.count)
+        for counter in counters where counter.sampled != 0 && counter.sampled < counters.count {
+            isWeight[Int(counter.sampled)] = true
         }
-        for index in counters.indices where counters[index].epoch != 0 && !weights.contains(index) {
+        var torn = 0
+        for index in counters.indices where counters[index].epoch != 0 && !isWeight[index] {
             for _ in 0..<Self.attempts where !counters[index].isPlausible {
-                counters[index] = try file.readRecords(
+                let again = try file.readRecords(
                     lp_counter.self,
-                    at: header.counters.offset + index * MemoryLayout<lp_counter>.stride, count: 1)[
-                        0]
+                    at: header.counters.offset + index * MemoryLayout<lp_counter>.stride, count: 1)
+                counters[index] = again[0]
             }
             if !counters[index].isPlausible { torn += 1 }
-            let weight = Int(counters[index].sampled)
-            if weight != 0, counters.indices.contains(weight) {
-                sampled[index] = unsafeBitCast(counters[weight], to: lp_sampled.self)
-            }
-        }
-        for weight in weights where counters.indices.contains(weight) {
-            counters[weight] = lp_counter()
         }
         self.counters = counters
-        self.sampled = sampled
+        self.isWeight = isWeight
         tornCounters = torn
 
         // What the counters refer to may have been added since the header was read.
@@ -59,28 +51,45 @@ struct RegionTables {
             count: header.used(later.raw.nodes_used, of: header.nodes))
         modules = try file.readRecords(
             lp_module.self, at: header.modules.offset,
-            count: header.used(later.raw.modules_used, of: header.modules))
+            count: header.used(
+                later.raw.modules_used, of: header.modules, limit: RegionHeader.modulesLimit))
         strings = try file.read(
             at: header.strings.offset,
             count: header.used(later.raw.strings_used, of: header.strings))
         epochs = try file.readRecords(
             lp_epoch.self, at: header.epochs.offset,
-            count: header.used(header.raw.epoch, of: header.epochs))
+            count: header.used(
+                header.raw.epoch, of: header.epochs, limit: RegionHeader.epochsLimit))
         statistics = try file.readRecords(
             UInt64.self, at: header.statistics.offset, count: header.statistics.capacity)
         intervals = try file.readRecords(
             UInt64.self, at: header.intervals.offset, count: header.intervals.capacity)
     }
 
-    /// The strings' bytes from `offset`, as text; empty when they are not there.
+    /// The indices of the records that are counters.
+    var counterIndices: some Sequence<Int> { counters.indices.lazy.filter { !isWeight[$0] } }
+
+    /// The sums of the weights of a counter that was sampled.
+    func sampled(_ counter: lp_counter) -> lp_sampled? {
+        let index = Int(counter.sampled)
+        guard index != 0, counters.indices.contains(index) else { return nil }
+        return unsafeBitCast(counters[index], to: lp_sampled.self)
+    }
+
+    /// The longest path the kernel takes (PATH_MAX).
+    ///
+    /// Strings may overlap, so that many long ones fit a small table.
+    private static let stringLimit = 4096
+
+    /// The strings' bytes from `offset`, as text; empty when they are not there, or are no path.
     func string(at offset: UInt32, length: UInt32) -> String {
         String(decoding: bytes(at: offset, length: length), as: UTF8.self)
     }
 
     func bytes(at offset: UInt32, length: UInt32) -> ArraySlice<UInt8> {
-        guard Int(offset) <= strings.count, Int(length) <= strings.count - Int(offset) else {
-            return []
-        }
+        guard Int(offset) <= strings.count, Int(length) <= strings.count - Int(offset),
+            length <= Self.stringLimit
+        else { return [] }
         return strings[Int(offset)..<Int(offset) + Int(length)]
     }
 

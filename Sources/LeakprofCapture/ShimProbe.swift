@@ -14,12 +14,12 @@ enum ShimProbe {
 
     /// The shim's own word (struct lp_status), found by its mark in the library's writable pages.
     private static func offReason(in process: LiveProcess) -> UInt32? {
-        guard let maps = ProcFile.read("/proc/\(process.pid)/maps"),
+        guard let maps = ProcFile.lines("/proc/\(process.pid)/maps"),
             let memory = try? FileDescriptor.open(
                 FilePath("/proc/\(process.pid)/mem"), .readOnly, options: [.closeOnExec])
         else { return nil }
         defer { try? memory.close() }
-        for line in maps.split(separator: "\n")
+        for line in maps.map({ String(decoding: $0, as: UTF8.self) })
         where line.contains("/libleakshim.so") && line.contains(" rw-p ") {
             let ends = line.prefix { $0 != " " }.split(separator: "-")
             guard ends.count == 2, let start = UInt64(ends[0], radix: 16),
@@ -27,7 +27,7 @@ enum ShimProbe {
             else { continue }
             var bytes = [UInt8](repeating: 0, count: Int(end - start))
             let got = try? bytes.withUnsafeMutableBytes { buffer in
-                try memory.read(fromAbsoluteOffset: Int64(start), into: buffer)
+                try memory.read(fromAbsoluteOffset: Int64(clamping: start), into: buffer)
             }
             guard got == bytes.count else { continue }
             if let reason = offReason(in: bytes) { return reason }

@@ -16,6 +16,10 @@ struct SnapshotBuilder {
     /// The stack trace that is being put together.
     private var stackInMaking: [Int] = []
     private var placeholderIndices: [Placeholder: Int] = [:]
+    /// How many more frames the stacks may have together.
+    ///
+    /// Nodes are shared by stacks and frames are not, so few nodes can make very many frames.
+    private var framesLeft: Int
     /// Records that refer to what is not there, or stayed inconsistent.
     private(set) var damagedRecords: Int
 
@@ -24,6 +28,7 @@ struct SnapshotBuilder {
         damagedRecords = tables.tornCounters
         nodeLocations = [Int32](repeating: -1, count: tables.nodes.count)
         leafSamples = nodeLocations
+        framesLeft = min(max(Int(tables.header.raw.region_bytes), 1 << 22), 1 << 27)
     }
 
     /// The mappings, locations and samples; the facts are the caller's to add.
@@ -32,7 +37,7 @@ struct SnapshotBuilder {
         for module in tables.modules.dropFirst() { snapshot.mappings.append(mapping(module)) }
         snapshot.samples.reserveCapacity(tables.counters.count)
         sampleIndices.reserveCapacity(tables.counters.count)
-        for index in tables.counters.indices { addSample(index) }
+        for index in tables.counterIndices { addSample(tables.counters[index]) }
         return (snapshot, damagedRecords)
     }
 
@@ -56,8 +61,7 @@ struct SnapshotBuilder {
         return directory.isEmpty ? path : directory + "/" + path
     }
 
-    private mutating func addSample(_ index: Int) {
-        let counter = tables.counters[index]
+    private mutating func addSample(_ counter: lp_counter) {
         guard counter.epoch != 0 else { return }
         var retired = AllocationCounts(
             allocObjects: Int64(clamping: counter.retired_objects),
@@ -72,7 +76,7 @@ struct SnapshotBuilder {
             inuseSpace: Int64(
                 clamping: counter.allocated_bytes.saturatingSubtract(counter.allFreedBytes)))
         var variance = SamplingVariance.zero
-        if let sampled = tables.sampled[index] {
+        if let sampled = tables.sampled(counter) {
             retired += sampled.retiredCounts
             counts += sampled.extraCounts
             variance = sampled.variance
@@ -114,10 +118,11 @@ struct SnapshotBuilder {
         stackInMaking.removeAll(keepingCapacity: true)
         var index = Int(leaf)
         // A chain longer than any the shim makes is a circle.
-        while index != 0, stackInMaking.count < Int(LP_MAX_TRACE) {
+        while index != 0, stackInMaking.count < Int(LP_MAX_TRACE), framesLeft > 0 {
             guard tables.nodes.indices.contains(index), tables.nodes[index].frame != 0 else {
                 break
             }
+            framesLeft -= 1
             stackInMaking.append(location(ofNode: index))
             index = Int(tables.nodes[index].parent)
         }

@@ -52,6 +52,12 @@ package enum Source: Sendable {
         if case .region(let region) = self { region.runningProcessID() } else { nil }
     }
 
+    /// The user and the group the target has, or had; `nil` when that is not known.
+    package var owner: (user: UInt32, group: UInt32)? {
+        guard case .region(let region) = self else { return nil }
+        return region.owner()
+    }
+
     /// Whether frames still have to be looked up.
     package var needsSymbols: Bool {
         if case .region = self { true } else { false }
@@ -60,8 +66,10 @@ package enum Source: Sendable {
     // MARK: Files
 
     private static func file(_ path: String) throws(CaptureError) -> Source {
-        guard let first = try prefix(of: path, count: 8) else { return .profile(path: path) }
-        return first == Array("LEAKREG1".utf8) || RegionName(path.lastPathComponent) != nil
+        // Whoever may not read it learns why from the region.
+        if RegionName(path.lastPathComponent) != nil { return .region(Region(path: path)) }
+        let first = try prefix(of: path, count: 8)
+        return first == Array("LEAKREG1".utf8)
             ? .region(Region(path: path)) : .profile(path: path)
     }
 
@@ -108,6 +116,11 @@ package enum Source: Sendable {
         guard let path = left.last else {
             throw .noSuchSource("there is no process \(pid), and it left no region behind")
         }
+        // Root sees every user's, and any user may leave one of any number.
+        let directories = Set(left.map { $0.dropLast($0.lastPathComponent.count) })
+        guard directories.count == 1 else {
+            throw .ambiguousName("process \(pid)", candidates: left)
+        }
         return Region(path: path)
     }
 
@@ -140,12 +153,23 @@ enum RegionDirectory {
         var directories = chosen.map { [$0] } ?? []
         let base = "/dev/shm"
         if geteuid() == 0 {
-            directories += ProcFile.names(in: base).filter { $0.hasPrefix("leakprof-") }.sorted()
-                .map { "\(base)/\($0)" }
+            directories += ProcFile.names(in: base).sorted().compactMap { name in
+                isTrusted(name, in: base) ? "\(base)/\(name)" : nil
+            }
         } else {
             directories.append("\(base)/leakprof-\(geteuid())")
         }
         return directories
+    }
+
+    /// Whether a name in /dev/shm is the default recording directory of the user in its name: anybody may make
+    /// one of any name there, to have root take its own regions for another user's.
+    private static func isTrusted(_ name: String, in base: String) -> Bool {
+        guard name.hasPrefix("leakprof-"), let user = UInt32(name.dropFirst("leakprof-".count))
+        else { return false }
+        var status = stat()
+        return lstat("\(base)/\(name)", &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+            && status.st_uid == user && status.st_mode & (S_IWGRP | S_IWOTH) == 0
     }
 
     /// The regions a process with this ID left, the oldest first.
