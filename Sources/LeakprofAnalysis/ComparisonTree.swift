@@ -57,7 +57,7 @@ package struct ComparisonTree: Sendable {
             amounts.currentObjects = amounts.currentObjects.saturatingAdd(objects)
         }
         let builder = Builder(frame: Frame(function: ""), module: "", isMachinery: false)
-        for (stack, amounts) in stacks { builder.add(stack.prefix(Self.depthLimit), amounts) }
+        for (stack, amounts) in stacks { builder.add(stack[...], amounts) }
         root = builder.node()
     }
 
@@ -83,12 +83,13 @@ package struct ComparisonTree: Sendable {
         let measures = Measures(type)
         for sample in snapshot.samples {
             if let epoch = filters.bornAfterEpoch, sample.epoch <= epoch { continue }
+            // Sums below zero, as a profile of a difference has them, can't be drawn.
             let amount = sample.counts[type]
-            guard amount != 0 else { continue }
+            guard amount > 0 else { continue }
             let sites = frames.sites(of: sample)
             let machinery = frames.machineryDepth(of: sample)
             guard filters.accepts(sites.dropFirst(machinery)) else { continue }
-            let stack = sites.enumerated().reversed().map { index, site in
+            let stack = sites.enumerated().suffix(depthLimit).reversed().map { index, site in
                 StackEntry(site: site, isMachinery: index < machinery)
             }
             count(&stacks[stack, default: Amounts()], amount, measures.count(sample.counts))

@@ -78,14 +78,22 @@ package struct Grouping: Sendable {
             return [(key, site, [])]
         }
         guard cumulative else {
-            return [(groupBy.key(for: site), site, Array(sites.dropFirst()))]
+            return [(groupBy.key(for: site), site, callers(sites.dropFirst()))]
         }
         var seen: Set<GroupKey> = []
         return sites.indices.compactMap { index in
             let key = groupBy.key(for: sites[index])
             guard seen.insert(key).inserted else { return nil }
-            return (key, sites[index], Array(sites[(index + 1)...]))
+            return (key, sites[index], callers(sites[(index + 1)...]))
         }
+    }
+
+    /// More callers than any report shows: stacks may be of any depth, and with ``cumulative`` each frame has
+    /// callers.
+    private static let callersLimit = 64
+
+    private func callers(_ sites: ArraySlice<Site>) -> [Site] {
+        Array(sites.prefix(Self.callersLimit))
     }
 }
 
@@ -172,6 +180,7 @@ package struct Measures: Sendable {
     /// Bytes per block; 0 when there is none.
     package func average(_ counts: AllocationCounts) -> Int64 {
         let count = count(counts)
-        return count == 0 ? 0 : size(counts) / count
+        // The smallest number divided by -1 is no number; a profile from elsewhere may hold both.
+        return count == 0 ? 0 : size(counts).dividedReportingOverflow(by: count).partialValue
     }
 }

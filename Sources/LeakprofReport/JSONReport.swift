@@ -32,7 +32,7 @@ package enum JSONReport {
     private static func encode(_ document: some Encodable) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")]
+        return Sanitized.json(Array(try encoder.encode(document))) + [UInt8(ascii: "\n")]
     }
 
     private struct TopDocument: Encodable {

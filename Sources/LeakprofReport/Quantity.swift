@@ -1,3 +1,5 @@
+internal import LeakprofModel
+
 /// Numbers as people read them.
 package enum Quantity {
     private static let units = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -75,40 +77,83 @@ package enum Quantity {
     }
 }
 
+extension Double {
+    /// Without its decimals, or the nearest number there is.
+    var clamped: Int64 { Int64(exactly: rounded(.towardZero)) ?? (self < 0 ? .min : .max) }
+}
+
 /// Text from the target, made safe for where it is written.
 package enum Sanitized {
-    /// Without control characters and the marks that change the direction of text, so that a symbol's
-    /// name can't move the cursor or pretend to be another.
+    /// On one line, in one direction, and not too long, so that a symbol's name can't move the cursor or
+    /// pretend to be another.
     package static func line(_ text: String) -> String {
+        let text = text.clipped(toBytes: lengthLimit)
         guard text.unicodeScalars.contains(where: isHidden) else { return text }
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars { result.append(isHidden(scalar) ? "\u{fffd}" : scalar) }
         return String(result)
     }
 
-    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+    /// Some names on a line, and none of them longer than a name may be.
+    private static let lengthLimit = 4 * Frame.nameLimit
+
+    /// Control characters, marks that change the direction of text or are not to be seen, line breaks, and
+    /// what is no character.
+    static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
-        case 0..<0x20, 0x7f..<0xa0, 0x200e...0x200f, 0x202a...0x202e, 0x2066...0x2069, 0xfeff: true
-        default: false
+        case 0..<0x20, 0x7f..<0xa0: true
+        case 0x20..<0x7f: false
+        default:
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator: true
+            // Soft hyphens and joiners are parts of words.
+            case .format: ![0xad, 0x200c, 0x200d].contains(scalar.value)
+            // U+FFFE and U+FFFF may not be in XML either.
+            default: scalar.value & 0xfffe == 0xfffe
+            }
         }
     }
 
     /// A frame of a folded stack: semicolons and line breaks have a meaning there.
     package static func folded(_ text: String) -> String {
-        line(text).replacing(";", with: ":")
+        // As scalars: in a String, a semicolon with an accent is another character.
+        var result = String.UnicodeScalarView()
+        for scalar in line(text).unicodeScalars { result.append(scalar == ";" ? ":" : scalar) }
+        return String(result)
     }
 
     /// Character data or an attribute's value in XML.
     package static func xml(_ text: String) -> String {
-        var result = ""
-        for character in line(text).unicodeScalars {
-            switch character {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "'": result += "&#39;"
-            default: result.unicodeScalars.append(character)
+        var result = String.UnicodeScalarView()
+        for scalar in line(text).unicodeScalars {
+            switch scalar {
+            case "&": result += "&amp;".unicodeScalars
+            case "<": result += "&lt;".unicodeScalars
+            case ">": result += "&gt;".unicodeScalars
+            case "\"": result += "&quot;".unicodeScalars
+            case "'": result += "&#39;".unicodeScalars
+            default: result.append(scalar)
+            }
+        }
+        return String(result)
+    }
+
+    /// JSON as it is, with what must not be shown written as escapes; it stands in strings alone.
+    static func json(_ bytes: [UInt8]) -> [UInt8] {
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard text.unicodeScalars.contains(where: { $0 != "\n" && isHidden($0) }) else {
+            return bytes
+        }
+        var result: [UInt8] = []
+        for scalar in text.unicodeScalars {
+            if scalar == "\n" || !isHidden(scalar) {
+                result += UTF8.encode(scalar).map(Array.init) ?? []
+            } else {
+                for unit in UTF16.encode(scalar).map(Array.init) ?? [] {
+                    let digits = String(unit, radix: 16)
+                    let zeros = String(repeating: "0", count: 4 - digits.count)
+                    result += Array("\\u\(zeros)\(digits)".utf8)
+                }
             }
         }
         return result

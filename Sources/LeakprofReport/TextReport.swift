@@ -33,7 +33,8 @@ package struct TextReport: Sendable {
             lines += details(of: row.key)
         }
         lines += Self.rest(report.rows.count - limit)
-        return lines + Self.warnings(facts)
+        // Whatever a name is in: none of them is more than a part of its line.
+        return (lines + Self.warnings(facts)).map(Sanitized.line)
     }
 
     private static func headline(_ report: TopReport, _ facts: SnapshotFacts) -> String {
@@ -132,7 +133,7 @@ package struct TextReport: Sendable {
         {
             lines.append("recorded " + recorded)
         }
-        return lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)
+        return (lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)).map(Sanitized.line)
     }
 
     /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s); RSS +392.7 MiB; live before 12.4 MiB, after 403.6 MiB`.
@@ -142,7 +143,7 @@ package struct TextReport: Sendable {
         if let before = diff.baseFacts.process?.residentBytes,
             let after = diff.currentFacts.process?.residentBytes
         {
-            line += "; RSS \(Quantity.precise(after - before, signed: true))"
+            line += "; RSS \(Quantity.precise(after.saturatingSubtract(before), signed: true))"
         }
         line +=
             "; live before \(Quantity.precise(diff.base.inuseSpace)), "
@@ -164,8 +165,9 @@ package struct TextReport: Sendable {
         line += measures.isInUse ? (change < 0 ? " shrank" : " grew") : " more allocated"
         let elapsed = diff.currentFacts.capturedAt.saturatingSubtract(diff.baseFacts.capturedAt)
         if elapsed > 0, diff.baseFacts.capturedAt > 0 {
-            let perSecond = Int64(Double(change) / (Double(elapsed) / 1e9))
-            line += " in \(Quantity.duration(elapsed)) (\(Quantity.precise(perSecond))/s)"
+            let perSecond = Double(change) / (Double(elapsed) / 1e9)
+            line +=
+                " in \(Quantity.duration(elapsed)) (\(Quantity.precise(perSecond.clamped))/s)"
         }
         return line
     }
