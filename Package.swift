@@ -69,7 +69,8 @@ let package = Package(
         // System libraries.
         .systemLibrary(name: "CElfutils", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        .systemLibrary(name: "CDemanglers", providers: [.apt(["libiberty-dev"])]),
+        .target(name: "CDemanglers", linkerSettings: [.linkedLibrary("iberty")]),
+        .systemLibrary(name: "CLinux"),
 
         // The analyzer, in the direction data flows.
         .target(name: "LeakprofModel", swiftSettings: swiftSettings),
@@ -102,7 +103,7 @@ let package = Package(
             name: "leakprof",
             dependencies: [
                 "LeakprofModel", "LeakprofCapture", "LeakprofSymbols", "LeakprofPprof",
-                "LeakprofAnalysis", "LeakprofReport",
+                "LeakprofAnalysis", "LeakprofReport", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -29,7 +29,9 @@ static inline int leakprof_memory_file(const void *bytes, size_t count) {
 // Where the kernel mapped the vDSO into this process, or NULL.
 #include <sys/auxv.h>
 
-static inline const void *leakprof_own_vdso(void) { return (const void *)getauxval(AT_SYSINFO_EHDR); }
+static inline const void *leakprof_own_vdso(void) {
+    return (const void *)getauxval(AT_SYSINFO_EHDR);
+}
 
 // The machine this was compiled for, as ELF headers name it; EM_NONE for one nobody has tried.
 static inline unsigned leakprof_native_machine(void) {

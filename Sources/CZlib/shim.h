@@ -7,4 +7,6 @@ static inline int leakprof_gzip_begin(z_stream *stream) {
     return deflateInit2(stream, 4, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
 }
 
-static inline int leakprof_gunzip_begin(z_stream *stream) { return inflateInit2(stream, 15 + 16); }
+static inline int leakprof_gunzip_begin(z_stream *stream) {
+    return inflateInit2(stream, 15 + 16);
+}

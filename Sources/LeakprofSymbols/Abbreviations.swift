@@ -25,18 +25,28 @@ struct Abbreviations {
     /// The same, without those of fixed size at a DIE's start; others of fixed size in a row are one.
     private(set) var skips: [DieAttribute.Encoding] = []
 
-    /// Codes above this are not believed.
-    private static let codeLimit: UInt64 = 1 << 20
+    /// A code may be this many times as high as the number of abbreviations before it, or ``firstCodesLimit``.
+    private static let codeSpread = 16
+    private static let firstCodesLimit = 1024
 
     /// Reads the table at `offset` of .debug_abbrev.
     ///
-    /// What is damaged ends the table: DIEs that need the rest can't be read.
-    init(_ section: UnsafeRawBufferPointer, at offset: Int, format: DieAttribute.Format) {
+    /// What is damaged ends the table, and so do more than `attributesLimit` attributes: DIEs that need the
+    /// rest can't be read.
+    init(
+        _ section: UnsafeRawBufferPointer, at offset: Int, format: DieAttribute.Format,
+        attributesLimit: Int
+    ) {
         self.format = format
         var reader = ByteReader(section, from: offset)
-        while true {
+        var count = 0
+        while attributes.count < attributesLimit {
             let code = reader.leb128()
-            guard code != 0, code < Self.codeLimit else { return }
+            count += 1
+            guard code != 0, code <= UInt64(max(Self.firstCodesLimit, count * Self.codeSpread))
+            else {
+                return
+            }
             let tag = UInt16(truncatingIfNeeded: reader.leb128())
             let hasChildren = reader.number(bytes: 1) != 0
             let first = attributes.count

@@ -13,6 +13,12 @@ final class DebugInformation {
     private lazy var unitRanges = readUnitRanges()
     private var units: [Dwarf_Off: DwarfUnit] = [:]
     private var tables: [TableKey: Abbreviations] = [:]
+    /// How many more address ranges, and abbreviations and their attributes, are kept.
+    ///
+    /// More than any build makes. Many DIEs may share one long list of ranges, and many tables their ends, so
+    /// that a small file could come to very many.
+    private var rangesLeft = 1 << 24
+    private var abbreviationsLeft = 1 << 24
 
     /// Where a unit lies in .debug_info, and what is needed to read it.
     struct UnitPlace {
@@ -120,7 +126,9 @@ final class DebugInformation {
         let key = TableKey(offset: place.abbreviations, format: place.format)
         if let known = tables[key] { return known }
         let table = Abbreviations(
-            abbreviationSection, at: Int(clamping: place.abbreviations), format: place.format)
+            abbreviationSection, at: Int(clamping: place.abbreviations), format: place.format,
+            attributesLimit: abbreviationsLeft)
+        abbreviationsLeft -= table.shapes.count + table.attributes.count
         tables[key] = table
         return table
     }
@@ -147,7 +155,8 @@ final class DebugInformation {
         var position = 0
         while true {
             position = dwarf_ranges(&die, position, &base, &low, &high)
-            guard position > 0 else { return ranges }
+            guard position > 0, rangesLeft > 0 else { return ranges }
+            rangesLeft -= 1
             if low < high { ranges.append((low, high)) }
         }
     }

@@ -141,8 +141,10 @@ final class DwflModule {
     private func frame(
         of name: FunctionName, file: String = "", line: Int64 = 0, startLine: Int64 = 0
     ) -> Frame {
-        Frame(
-            function: name.readable, systemName: name.readable == name.linkage ? "" : name.linkage,
-            file: file, line: line, startLine: startLine)
+        let limit = Frame.nameLimit
+        return Frame(
+            function: name.readable.clipped(toBytes: limit),
+            systemName: name.readable == name.linkage ? "" : name.linkage.clipped(toBytes: limit),
+            file: file.clipped(toBytes: limit), line: line, startLine: startLine)
     }
 }

@@ -23,8 +23,9 @@ struct ModuleFinder {
         var sawOtherBuild = false
         var sawAnyFile = false
         for candidate in candidates(for: mapping) {
-            guard let descriptor = Self.open(candidate) else { continue }
+            guard access(candidate, R_OK) == 0 else { continue }
             sawAnyFile = true
+            guard let descriptor = Self.open(candidate) else { continue }
             guard
                 let module = DwflModule(
                     descriptor: descriptor, path: candidate, start: mapping.start,
@@ -62,13 +63,19 @@ struct ModuleFinder {
         return paths
     }
 
-    /// Opens a regular file for reading; `nil` for anything else, since a path from the target may name
-    /// a pipe or a device.
+    /// Opens a file for reading if it has an ELF header; `nil` for anything else.
+    ///
+    /// libdw unpacks what it takes for a compressed file or a kernel image, however large that becomes.
     private static func open(_ path: String) -> Int32? {
-        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard descriptor >= 0 else { return nil }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+        guard let descriptor = RegularFile.open(path) else { return nil }
+        var identification = [UInt8](repeating: 0, count: Int(EI_NIDENT))
+        guard
+            pread(descriptor, &identification, identification.count, 0) == identification.count,
+            identification.starts(with: Array("\u{7f}ELF".utf8)),
+            (1...2).contains(identification[Int(EI_CLASS)]),
+            (1...2).contains(identification[Int(EI_DATA)]),
+            identification[Int(EI_VERSION)] == UInt8(EV_CURRENT)
+        else {
             close(descriptor)
             return nil
         }
@@ -76,41 +83,25 @@ struct ModuleFinder {
     }
 
     /// The name in /proc/PID/map_files of the mapping that begins at `start`.
-    private static func firstMapping(of pid: Int32, at start: UInt64) -> Substring? {
-        guard let maps = SmallFile.read("/proc/\(pid)/maps") else { return nil }
-        let prefix = String(start, radix: 16) + "-"
-        return maps.split(separator: "\n").first { $0.hasPrefix(prefix) }?.prefix { $0 != " " }
+    private static func firstMapping(of pid: Int32, at start: UInt64) -> String? {
+        guard case .bytes(let maps) = SmallFile.read("/proc/\(pid)/maps") else { return nil }
+        let prefix = Array((String(start, radix: 16) + "-").utf8)
+        return maps.split(separator: UInt8(ascii: "\n")).first { $0.starts(with: prefix) }
+            .map { String(decoding: $0.prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self) }
     }
 
     /// The kernel gives every process the same vDSO, so this process's own serves if it is the same build.
     private func ownVdso(as mapping: Mapping) -> DwflModule? {
         guard let image = leakprof_own_vdso() else { return nil }
-        let bytes = Int(mapping.limit - mapping.start)
+        // The mapping is the target's word, and the image is as long as the kernel made it.
+        let bytes = mapping.limit - mapping.start
         guard bytes <= 1 << 16 else { return nil }
-        let descriptor = leakprof_memory_file(image, bytes)
+        let descriptor = leakprof_memory_file(image, Int(bytes))
         guard descriptor >= 0,
             let module = DwflModule(
                 descriptor: descriptor, path: mapping.path, start: mapping.start,
                 callbacks: callbacks)
         else { return nil }
         return module.buildID == mapping.buildID ? module : nil
-    }
-}
-
-/// Files that are read whole.
-enum SmallFile {
-    /// The file as text; `nil` when it can't be read or has more than `limit` bytes.
-    static func read(_ path: String, limit: Int = 64 << 20) -> String? {
-        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count <= limit {
-            let got = Glibc.read(descriptor, &chunk, chunk.count)
-            guard got > 0 else { return got == 0 ? String(decoding: bytes, as: UTF8.self) : nil }
-            bytes.append(contentsOf: chunk[..<got])
-        }
-        return nil
     }
 }

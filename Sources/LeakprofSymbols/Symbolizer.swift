@@ -18,7 +18,7 @@ package final class Symbolizer {
     }
 
     private let finder: ModuleFinder
-    private let perfMap: PerfMap?
+    private let perfMap: PerfMap.Finding
 
     /// Looks in the files of the running target `pid`, if it is still there: in its own view of the
     /// file system, and in files it has mapped that were deleted.
@@ -33,13 +33,21 @@ package final class Symbolizer {
         finder = ModuleFinder(
             pid: pid, debugDirectories: directories,
             callbacks: leakprof_dwfl_callbacks(pathPlace))
-        perfMap = pid.flatMap(PerfMap.init(pid:))
+        perfMap = pid.map(PerfMap.find(pid:)) ?? .none
     }
 
     /// Fills in the frames of every location that has none, the mappings' coverage, and the notes.
     ///
-    /// `progress` is called now and then with the part done so far, from 0 to 1.
-    package func symbolize(_ snapshot: inout Snapshot, progress: (Double) -> Void = { _ in }) {
+    /// `willRead` is called with the index of each mapping before its file is looked for, `progress` now and
+    /// then with the part done so far, from 0 to 1.
+    package func symbolize(
+        _ snapshot: inout Snapshot, willRead: (Int) -> Void = { _ in },
+        progress: (Double) -> Void = { _ in }
+    ) {
+        if case .tooLarge(let path) = perfMap {
+            snapshot.facts.notes.append(
+                "\(path): not read: it has more than \(PerfMap.sizeLimit >> 20) MiB")
+        }
         var pending: [Int: [Int]] = [:]
         var done = 0
         let total = max(1, snapshot.locations.count)
@@ -53,6 +61,7 @@ package final class Symbolizer {
         // One file after the other, so that only one file's debug information is in memory.
         for mapping in pending.keys.sorted() {
             let locations = pending[mapping] ?? []
+            willRead(mapping)
             symbolize(locations, in: mapping, of: &snapshot)
             done += locations.count
             progress(Double(done) / Double(total))
@@ -60,7 +69,9 @@ package final class Symbolizer {
     }
 
     private func frameOutsideOfFiles(at address: UInt64) -> Frame {
-        if let name = perfMap?.name(at: address) { return Frame(function: name) }
+        if case .found(let map) = perfMap, let name = map.name(at: address) {
+            return Frame(function: name)
+        }
         return .unsymbolized(address: address, in: nil)
     }
 

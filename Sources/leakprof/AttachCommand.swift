@@ -56,15 +56,19 @@ private enum RecordingSwitch {
     static func turn(
         on isOn: Bool, _ source: String
     ) throws -> (region: Region, pid: Int32) {
-        guard
-            case .region(let region) = try Source.resolve(
-                source, directory: Console.environment("LEAKPROF_DIR")),
-            let pid = region.runningProcessID()
-        else {
-            throw CaptureError.unsupported("\(source) is not a running process under the shim")
+        do {
+            guard
+                case .region(let region) = try Source.resolve(
+                    source, directory: Console.environment("LEAKPROF_DIR")),
+                let pid = region.runningProcessID()
+            else {
+                throw CaptureError.unsupported("\(source) is not a running process under the shim")
+            }
+            try region.request(recording: isOn)
+            return (region, pid)
+        } catch let error as CaptureError {
+            throw Failure(error)
         }
-        try region.request(recording: isOn)
-        return (region, pid)
     }
 
     /// Whether the process has followed within some tenths of a second; it does when it allocates.

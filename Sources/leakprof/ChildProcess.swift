@@ -31,8 +31,8 @@ struct ChildProcess {
 
         var pid: pid_t = 0
         let variables = Self.merged(environment).map { "\($0.key)=\($0.value)" }
-        let status = Self.withCStrings(arguments) { arguments in
-            Self.withCStrings(variables) { variables in
+        let status = CStrings.with(arguments) { arguments in
+            CStrings.with(variables) { variables in
                 posix_spawn(&pid, program, nil, &attributes, arguments, variables)
             }
         }
@@ -76,8 +76,11 @@ struct ChildProcess {
         }
         return variables.merging(changes) { $1 }
     }
+}
 
-    private static func withCStrings<Result>(
+/// Arguments and variables as C has them.
+enum CStrings {
+    static func with<Result>(
         _ strings: [String],
         _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
     ) -> Result {

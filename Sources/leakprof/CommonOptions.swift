@@ -4,7 +4,6 @@ package import LeakprofAnalysis
 internal import LeakprofCapture
 package import LeakprofModel
 internal import LeakprofPprof
-internal import LeakprofSymbols
 
 extension GroupBy: ExpressibleByArgument {}
 extension SortKey: ExpressibleByArgument {}
@@ -21,6 +20,20 @@ struct SymbolOptions: ParsableArguments {
     @Flag(
         help: "Ask the servers in DEBUGINFOD_URLS for debug files. Without it, nothing is fetched.")
     var debuginfod = false
+
+    /// Says why servers can't be asked, and sees to it that they aren't unless that is wanted.
+    func prepareServers() {
+        guard debuginfod else {
+            unsetenv("DEBUGINFOD_URLS")
+            return
+        }
+        if (Console.environment("DEBUGINFOD_URLS") ?? "").isEmpty {
+            Console.say("leakprof: --debuginfod: DEBUGINFOD_URLS names no server to ask")
+        } else if dlopen("libdebuginfod.so.1", RTLD_LAZY) == nil {
+            Console.say(
+                "leakprof: --debuginfod: libdebuginfod.so.1 is not installed; no server is asked")
+        }
+    }
 }
 
 /// Reads sources the way every command does.
@@ -41,14 +54,14 @@ struct SourceReader {
     func read(_ source: Source, startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         // Before the capture: afterwards the process may be gone, and its files can't be had from it.
         let pid = source.runningProcessID
+        let owner = source.owner
         var snapshot = try source.capture(startsEpoch: startsEpoch)
         guard source.needsSymbols else { return snapshot }
-        if !symbols.debuginfod { unsetenv("DEBUGINFOD_URLS") }
-        var progress = Progress("looking up symbols")
-        Symbolizer(
-            pid: pid, options: Symbolizer.Options(debugDirectories: symbols.debugDirectories)
-        ).symbolize(&snapshot) { progress.update($0) }
-        progress.finish()
+        symbols.prepareServers()
+        SymbolReader(
+            pid: pid, owner: owner, debugDirectories: symbols.debugDirectories,
+            asksServers: symbols.debuginfod
+        ).symbolize(&snapshot)
         return snapshot
     }
 }

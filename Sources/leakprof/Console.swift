@@ -5,7 +5,16 @@ internal import LeakprofReport
 
 /// What the user sees: results go to stdout, progress and diagnostics to stderr.
 enum Console {
-    static func result(_ lines: [String]) { print(lines.joined(separator: "\n")) }
+    /// Ends the process when stdout can't take them: a result that is not there is a failure.
+    static func result(_ lines: [String]) {
+        let text = lines.map { Sanitized.line($0) + "\n" }.joined()
+        do {
+            try OutputFile.write(Array(text.utf8), to: "-")
+        } catch {
+            write("Error: \(error)\n")
+            exit(EXIT_FAILURE)
+        }
+    }
 
     static func say(_ line: String) {
         write(Sanitized.line(line) + "\n")
@@ -35,7 +44,16 @@ enum Console {
 struct Failure: Error, CustomStringConvertible {
     let description: String
 
-    init(_ what: String, try advice: String) { description = "\(what)\n       try: \(advice)" }
+    /// Both may have names in them that are the target's, or of a file.
+    init(_ what: String, try advice: String) {
+        description = "\(Sanitized.line(what))\n       try: \(Sanitized.line(advice))"
+    }
+
+    /// What a system call that just failed left in errno.
+    static func system(_ what: String) -> Failure {
+        let reason = String(cString: strerror(errno))
+        return Failure("can't \(what): \(reason)", try: "leakprof doctor")
+    }
 }
 
 extension Failure {

@@ -17,6 +17,6 @@ struct LeakprofCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, SnapshotCommand.self, TopCommand.self, DiffCommand.self,
             FlamegraphCommand.self, ExportCommand.self, AttachCommand.self, DetachCommand.self,
-            DoctorCommand.self, InspectCommand.self,
+            DoctorCommand.self, InspectCommand.self, SymbolizeCommand.self,
         ])
 }

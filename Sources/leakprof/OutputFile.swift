@@ -5,7 +5,8 @@ internal import LeakprofModel
 enum OutputFile {
     /// Writes `bytes` to `path`; `-` is stdout.
     ///
-    /// An existing file is replaced if `replacing`; if not, it stays and this throws.
+    /// An existing file is replaced if `replacing`; if not, it stays and this throws. What ends this process
+    /// from outside meanwhile waits until the file is there, or nothing of it; kill -9 does not.
     static func write(_ bytes: [UInt8], to path: String, replacing: Bool = true) throws {
         if path == "-" {
             try writeAll(bytes, to: STDOUT_FILENO, "stdout")
@@ -20,6 +21,8 @@ enum OutputFile {
             try writeAll(bytes, to: descriptor, path)
             return
         }
+        let signals = HeldSignals()
+        defer { signals.release() }
         let temporary = "\(path).partial-\(getpid())"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failure("write", path) }
@@ -37,6 +40,11 @@ enum OutputFile {
         } else {
             guard link(temporary, path) == 0 else { throw failure("write", path) }
         }
+    }
+
+    /// Writes `bytes` where the descriptor stands.
+    static func write(_ bytes: [UInt8], toEndOf descriptor: Int32) throws {
+        try writeAll(bytes, to: descriptor, "a file in memory")
     }
 
     private static func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ name: String) throws {
@@ -89,4 +97,27 @@ enum OutputFile {
 
 extension String {
     fileprivate func prefixed(_ length: Int) -> String { String(prefix(length)) }
+}
+
+/// Signals that would leave half a file behind, held until it is whole or gone.
+private struct HeldSignals {
+    private var mask = sigset_t()
+    private var fileSize = sigaction()
+
+    init() {
+        var held = sigset_t()
+        sigemptyset(&held)
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { sigaddset(&held, signal) }
+        pthread_sigmask(SIG_BLOCK, &held, &mask)
+        // Past RLIMIT_FSIZE, write(2) fails only if the signal is ignored.
+        var ignored = sigaction()
+        ignored.__sigaction_handler.sa_handler = SIG_IGN
+        sigaction(SIGXFSZ, &ignored, &fileSize)
+    }
+
+    func release() {
+        var (mask, fileSize) = (mask, fileSize)
+        sigaction(SIGXFSZ, &fileSize, nil)
+        pthread_sigmask(SIG_SETMASK, &mask, nil)
+    }
 }

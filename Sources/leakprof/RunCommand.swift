@@ -89,7 +89,10 @@ struct RunCommand: ParsableCommand {
             }
             Console.say("leakprof: kept in \(path)   next: leakprof flamegraph \(path)")
         } catch {
-            Console.say("leakprof: no final snapshot: \(error)")
+            for line in "leakprof: no final snapshot: \(error)".split(separator: "\n") {
+                Console.say(String(line))
+            }
+            Console.say("leakprof: the region stays: \(region.path)")
         }
     }
 }

@@ -9,11 +9,15 @@ struct SourceLines: Sendable {
     /// A recorded path is tried whole below each directory, then without its first component, and so on:
     /// `/build/app/src/a.c` is found as `src/a.c` in a checkout.
     func line(_ number: Int64, of file: String) -> String? {
-        let components = file.split(separator: "/")
-        guard number > 0, !components.contains("..") else { return nil }
+        // As bytes: in a String, a slash with an accent is another character, but not for the kernel.
+        let components = file.utf8.split(separator: UInt8(ascii: "/"))
+        guard number > 0, !components.contains(where: { $0.elementsEqual("..".utf8) }) else {
+            return nil
+        }
         for directory in directories {
             for start in components.indices {
-                let path = directory + "/" + components[start...].joined(separator: "/")
+                let rest = components[start...].joined(separator: "/".utf8)
+                let path = directory + "/" + String(decoding: Array(rest), as: UTF8.self)
                 if let line = Self.read(number, of: path) { return line }
             }
         }

@@ -20,6 +20,10 @@ struct Build: Sendable, CustomTestStringConvertible {
         case debuglink
         /// Debug information moves to a .build-id directory.
         case buildIDDirectory
+        /// Debug information is stripped; the symbols stay, compressed in a section (MiniDebugInfo).
+        case minimal
+        /// dwz(1) merges what units have in common into partial units.
+        case merged
     }
 
     var testDescription: String { name }
@@ -46,6 +50,8 @@ struct Build: Sendable, CustomTestStringConvertible {
             name: "stripped with debuglink, compressed", flags: ["-O2", "-g", "-gz"],
             finish: .debuglink),
         Build(name: "stripped with .build-id", flags: ["-O2", "-g"], finish: .buildIDDirectory),
+        Build(name: "stripped to MiniDebugInfo", flags: ["-O2", "-g"], finish: .minimal),
+        Build(name: "dwz", flags: ["-O2", "-g", "-gdwarf-4"], finish: .merged),
         Build(name: "clang -O2 -g", flags: ["-O2", "-g"], compiler: "clang++"),
         Build(name: "clang -O2 -gdwarf-4", flags: ["-O2", "-gdwarf-4"], compiler: "clang++"),
         Build(name: "clang -O0 -g", flags: ["-O0", "-g"], compiler: "clang++"),
@@ -96,6 +102,22 @@ struct Build: Sendable, CustomTestStringConvertible {
             let whole = "\(directory.path)/whole"
             try await Programs.succeed("cp", [path, whole])
             try await Programs.succeed("strip", [path])
+            return whole
+        case .minimal:
+            // What is left without debug information, so that the oracles have no more to go by.
+            let whole = "\(directory.path)/whole"
+            try await Programs.succeed("objcopy", ["--strip-debug", path, whole])
+            let symbols = "\(directory.path)/symbols"
+            try await Programs.succeed("objcopy", ["--only-keep-debug", whole, symbols])
+            try await Programs.succeed("xz", [symbols])
+            try await Programs.succeed("strip", [path])
+            try await Programs.succeed(
+                "objcopy", ["--add-section", ".gnu_debugdata=\(symbols).xz", path])
+            return whole
+        case .merged:
+            let whole = "\(directory.path)/whole"
+            try await Programs.succeed("cp", [path, whole])
+            try await Programs.succeed("dwz", [path])
             return whole
         }
     }
@@ -180,7 +202,7 @@ struct Build: Sendable, CustomTestStringConvertible {
             // Where an inlined function has no linkage name, it writes the name of the outermost.
             #expect(lines.last?.name == others.last?.name)
         }
-        let hasLines = !build.flags.contains("-g0")
+        let hasLines = !build.flags.contains("-g0") && build.finish != .minimal
         #expect(snapshot.mappings[0].symbols.hasFunctions)
         #expect(snapshot.mappings[0].symbols.hasLineNumbers == hasLines)
         #expect(snapshot.facts.notes.isEmpty == hasLines)
