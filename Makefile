@@ -7,12 +7,14 @@ RELEASE := -c release --static-swift-stdlib --disable-local-rpath
 BUILD := .build/release
 C_FILES := $(wildcard CShim/*/*.c)
 BENCHMARK_FILES := $(wildcard Benchmarks/*.c)
-C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp) $(BENCHMARK_FILES)
+C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp Fuzz/Driver/*.c \
+	Sources/*/*.[ch] Sources/*/include/*.h) $(BENCHMARK_FILES)
 C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
 	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-programs compare-stacks bench bench-symbols bench-snapshot lint format install dist man clean
+.PHONY: help demo build test test-programs compare-stacks fuzz bench bench-symbols bench-snapshot lint format install dist \
+	man clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,9 +57,13 @@ bench-snapshot: ## measure what a snapshot of 100,000 stacks takes
 	swift build $(RELEASE) --product leakprof
 	Benchmarks/snapshot.py $(BENCH)
 
+fuzz: ## feed made-up inputs to every reader, FUZZ_SECONDS (600) each; FUZZ="cfi pprof" takes some
+	script/bootstrap build
+	script/fuzz $(FUZZ)
+
 lint: ## check formats and what compilers and linters find in the C and shell code
 	script/bootstrap build lint
-	swift format lint --strict --parallel --recursive Package.swift Sources Tests Samples
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests Samples Fuzz/Entries
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	for file in $(C_FILES) $(BENCHMARK_FILES); do \
 		gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow \
@@ -67,7 +73,7 @@ lint: ## check formats and what compilers and linters find in the C and shell co
 	shellcheck $$(grep -l '^#!.*bash' script/*) .ci/run
 
 format: ## rewrite sources in the project's format
-	swift format --in-place --parallel --recursive Package.swift Sources Tests Samples
+	swift format --in-place --parallel --recursive Package.swift Sources Tests Samples Fuzz/Entries
 	clang-format -i $(C_SOURCES)
 
 install: build ## install below PREFIX (/usr/local): program, shim, completions, manual

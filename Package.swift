@@ -117,9 +117,18 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/LeakprofTestSupport", swiftSettings: swiftSettings),
+        // What `make fuzz` calls; tests replay the inputs it is worth keeping.
+        .target(
+            name: "LeakprofFuzzing",
+            dependencies: [
+                "CLeakprofRecorder", "LeakprofModel", "LeakprofCapture", "LeakprofSymbols",
+                "LeakprofPprof", "LeakprofAnalysis", "LeakprofReport",
+            ],
+            path: "Fuzz/Entries", swiftSettings: swiftSettings),
         tests(
             "RecorderTests",
             ["CLeakprofRecorder", "CLeakprofLayout", "LeakprofCapture", "LeakprofModel"]),
+        tests("FuzzInputTests", ["LeakprofFuzzing"]),
         tests("LeakprofModelTests", ["LeakprofModel"]),
         tests("LeakprofPprofTests", ["LeakprofPprof", "LeakprofModel"]),
         tests("LeakprofCaptureTests", ["LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
@@ -142,4 +151,11 @@ func tests(
     .testTarget(
         name: name, dependencies: dependencies + ["LeakprofTestSupport"],
         exclude: golden ? ["Golden"] : [], swiftSettings: swiftSettings)
+}
+
+// The fuzzer itself has no main(): libFuzzer brings one, if `make fuzz` links it.
+if Context.environment["LEAKPROF_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "leakprof-fuzz", dependencies: ["LeakprofFuzzing"], path: "Fuzz/Driver"))
 }
