@@ -5,12 +5,14 @@ DESTDIR ?=
 # The Swift runtime becomes part of the program; no search path of this build stays in the files.
 RELEASE := -c release --static-swift-stdlib --disable-local-rpath
 BUILD := .build/release
-C_FILES := $(wildcard CShim/*/*.c)
+C_FILES := $(wildcard CShim/*/*.c Sources/*/*.c)
 BENCHMARK_FILES := $(wildcard Benchmarks/*.c)
 C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp Fuzz/Driver/*.c \
 	Sources/*/*.[ch] Sources/*/include/*.h) $(BENCHMARK_FILES)
 C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
-	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
+	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include -ISources/CDemanglers/include
+STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wvla \
+	-Wstack-usage=1536 -Werror
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-programs compare-stacks fuzz bench bench-symbols bench-snapshot lint format install dist \
@@ -65,10 +67,8 @@ lint: ## check formats and what compilers and linters find in the C and shell co
 	script/bootstrap build lint
 	swift format lint --strict --parallel --recursive Package.swift Sources Tests Samples Fuzz/Entries
 	@clang-format --dry-run -Werror $(C_SOURCES)
-	for file in $(C_FILES) $(BENCHMARK_FILES); do \
-		gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow \
-			-Wstrict-prototypes -Wvla -Wstack-usage=1536 -Werror $$file || exit 1; \
-	done
+	for file in $(C_FILES); do $(STRICT_GCC) -fanalyzer $$file || exit 1; done
+	for file in $(BENCHMARK_FILES); do $(STRICT_GCC) $$file || exit 1; done # they leak on purpose
 	clang-tidy --quiet $(C_FILES) -- $(C_FLAGS)
 	shellcheck $$(grep -l '^#!.*bash' script/*) .ci/run
 

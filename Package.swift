@@ -121,14 +121,15 @@ let package = Package(
         .target(
             name: "LeakprofFuzzing",
             dependencies: [
-                "CLeakprofRecorder", "LeakprofModel", "LeakprofCapture", "LeakprofSymbols",
-                "LeakprofPprof", "LeakprofAnalysis", "LeakprofReport",
+                "CLeakprofRecorder", "CLeakprofLayout", "LeakprofModel", "LeakprofCapture",
+                "LeakprofSymbols", "LeakprofPprof", "LeakprofAnalysis", "LeakprofReport",
             ],
             path: "Fuzz/Entries", swiftSettings: swiftSettings),
         tests(
             "RecorderTests",
             ["CLeakprofRecorder", "CLeakprofLayout", "LeakprofCapture", "LeakprofModel"]),
-        tests("FuzzInputTests", ["LeakprofFuzzing"]),
+        tests(
+            "FuzzInputTests", ["LeakprofFuzzing", "LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
         tests("LeakprofModelTests", ["LeakprofModel"]),
         tests("LeakprofPprofTests", ["LeakprofPprof", "LeakprofModel"]),
         tests("LeakprofCaptureTests", ["LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),

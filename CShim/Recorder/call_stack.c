@@ -246,21 +246,23 @@ static uint32_t keep(struct walk *walk, uint32_t kept) {
 // The same by the general unwinder, without memory of earlier stacks.
 static uint32_t unwind_whole(const struct lp_caller *caller) {
     uint64_t frames[LP_MAX_DEPTH + 1];
-    struct lp_stack stack = lp_unwind(caller->return_address, frames, lp_process.max_depth);
+    uint32_t count = 0;
+    enum lp_unwind_end unwound =
+        lp_unwind(caller->return_address, frames, lp_process.max_depth, &count);
     struct lp_module_range range = {0, 0, 0};
-    for (uint32_t i = 0; i < stack.count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         // The byte before the address belongs to the call; the address may be the next module's first.
         frames[i] = lp_frame(frames[i], lp_module_index((uintptr_t)frames[i] - 1, &range));
     }
-    enum lp_stack_end end = stack.end == LP_UNWIND_COMPLETE ? LP_STACK_COMPLETE
-                            : stack.end == LP_UNWIND_DEPTH  ? LP_STACK_TOO_DEEP
-                                                            : LP_STACK_NO_CALLER;
-    uint32_t outermost = stack.count > 0 ? (uint32_t)(frames[stack.count - 1] >> LP_ADDRESS_BITS) : 0;
+    enum lp_stack_end end = unwound == LP_UNWIND_COMPLETE ? LP_STACK_COMPLETE
+                            : unwound == LP_UNWIND_DEPTH  ? LP_STACK_TOO_DEEP
+                                                          : LP_STACK_NO_CALLER;
+    uint32_t outermost = count > 0 ? (uint32_t)(frames[count - 1] >> LP_ADDRESS_BITS) : 0;
     if (end == LP_STACK_NO_CALLER && is_entry(outermost)) end = LP_STACK_COMPLETE;
     uint64_t marker = marker_of(end);
     count_end(marker, false);
-    if (marker != 0) frames[stack.count++] = marker;
-    return lp_stack_intern(frames, stack.count);
+    if (marker != 0) frames[count++] = marker;
+    return lp_stack_intern(frames, count);
 }
 
 uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller) {

@@ -135,7 +135,8 @@ static void begin(uint32_t forked_from) {
             lp_count(LP_STAT_OTHER_MALLOC, lp_module_index(config->other_malloc, &range));
         // The unwinder sets itself up on first use, which must not happen in a signal handler.
         uint64_t frame;
-        lp_unwind((uintptr_t)__builtin_return_address(0), &frame, 1);
+        uint32_t count;
+        lp_unwind((uintptr_t)__builtin_return_address(0), &frame, 1, &count);
         lp_store_relaxed_u32(&header->state, config->paused ? LP_STATE_PAUSED : LP_STATE_RECORDING);
     }
     lp_store_release_u64(&header->magic, LP_MAGIC);

@@ -96,7 +96,8 @@ _Noreturn void lp_unwind_give_up(uintptr_t call) {
     __builtin_longjmp(escape->place, 1);
 }
 
-struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t capacity) {
+enum lp_unwind_end lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t capacity,
+                             uint32_t *count) {
     // Written in a function that may return a second time, so they must live in memory.
     struct walk volatile walk = {
         .frames = frames,
@@ -125,5 +126,6 @@ struct lp_stack lp_unwind(uintptr_t return_address, uint64_t *frames, uint32_t c
         frames[0] = return_address;
         walk.count = 1;
     }
-    return (struct lp_stack){.count = walk.count, .end = walk.end};
+    *count = walk.count;
+    return walk.end;
 }

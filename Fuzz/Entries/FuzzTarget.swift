@@ -1,3 +1,4 @@
+internal import CLeakprofLayout
 internal import Glibc
 internal import LeakprofAnalysis
 internal import LeakprofCapture
@@ -34,13 +35,27 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     private static func readRegion(_ bytes: [UInt8], in scratch: String) {
         // The process is long gone: no process has started one tick after the machine.
         let path = "\(scratch)/1.1.region"
-        write(bytes, to: path)
+        write(withMatchingHeader(bytes), to: path)
         let region = Region(path: path)
         _ = try? region.inspect()
         guard let snapshot = try? region.capture(startsEpoch: false) else { return }
         require(snapshot.isConsistent, "an index that leads nowhere")
         // In place of symbols, which are not what this is about: what a snapshot file gets without them.
         readBack(snapshot)
+    }
+
+    /// Says of what begins as a region does that it has this layout and this length, as it must for anything
+    /// else to be looked at.
+    private static func withMatchingHeader(_ bytes: [UInt8]) -> [UInt8] {
+        guard bytes.count >= MemoryLayout<lp_header>.size, bytes.starts(with: "LEAK".utf8) else {
+            return bytes
+        }
+        var header = bytes.withUnsafeBytes { $0.loadUnaligned(as: lp_header.self) }
+        header.magic = LP_MAGIC
+        header.layout_version = UInt32(LP_LAYOUT_VERSION)
+        header.layout_signature = lp_layout_signature()
+        header.region_bytes = UInt64(bytes.count)
+        return withUnsafeBytes(of: header) { Array($0) } + bytes[MemoryLayout<lp_header>.size...]
     }
 
     private static func readProfile(_ bytes: [UInt8]) {

@@ -27,9 +27,9 @@ static void append(const char *piece, size_t length, void *opaque) {
     output->length += length;
 }
 
-typedef int (*demangler)(const char *, int, demangle_callback, void *);
+typedef int (*demangle_function)(const char *, int, demangle_callback, void *);
 
-static char *demangle(demangler demangler, const char *mangled, int options, size_t limit) {
+static char *demangle(demangle_function demangler, const char *mangled, int options, size_t limit) {
     struct output output = {.text = malloc(limit + 1), .limit = limit};
     if (output.text == NULL) return NULL;
     if (setjmp(output.too_long) == 0 && demangler(mangled, options, append, &output)) {

@@ -1,5 +1,8 @@
+import CLeakprofLayout
 import Glibc
+import LeakprofCapture
 import LeakprofFuzzing
+import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
@@ -29,5 +32,38 @@ import Testing
             let said = String(decoding: result.standardErrorContent, as: UTF8.self)
             Issue.record("\(said.split(separator: "\n").suffix(5).joined(separator: "\n"))")
         }
+    }
+
+    /// Inputs of an older layout would be refused at their first bytes, and nothing be tested.
+    ///
+    /// LEAKPROF_BLESS=1 makes them anew, and fails.
+    @Test(
+        arguments: [
+            ("exact", ["LEAKPROF_MODE": "exact"]),
+            ("sampled-killed", ["LEAKPROF_MODE": "sampled", "LEAKPROF_INTERVAL": "4KiB"]),
+        ])
+    func `regions are of this layout`(name: String, settings: [String: String]) async throws {
+        let path = "\(BuiltProducts.root)/Fuzz/Inputs/region/\(name)"
+        if getenv("LEAKPROF_BLESS") != nil {
+            try Files.write(try await makeRegion(settings), to: path)
+            Issue.record("rewrote \(path)")
+        }
+        let snapshot = try Region(path: path).capture(startsEpoch: false)
+        #expect(snapshot.samples.count >= 2)
+        #expect(snapshot.samples.contains { $0.stack.count > 2 && $0.counts.inuseObjects > 0 })
+    }
+
+    private func makeRegion(_ settings: [String: String]) async throws -> [UInt8] {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let recording = try Recording(
+            settings.merging(["LEAKPROF_REGION_SIZE": "256KiB"]) { $1 })
+        _ = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            try await program.send("\n")
+            try await program.line(startingWith: "grown")
+            program.signal(SIGKILL)
+            while (try? await program.line()) != nil {}
+        }
+        return RegionInput.compacted(try Files.bytes(of: try #require(recording.regions.first)))
     }
 }
