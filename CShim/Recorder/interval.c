@@ -8,7 +8,7 @@
 #include "thin.h"
 
 uint64_t lp_interval_now(void) {
-    return lp_process.intervals[lp_load_relaxed_u32(&lp_process.header->interval_index)];
+    return lp_process.intervals[lp_load_acquire_u32(&lp_process.header->interval_index)];
 }
 
 // The index of the interval in the region's table; that of the last one when the table is full.

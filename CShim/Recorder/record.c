@@ -43,7 +43,7 @@ static bool insert(void *block, const struct lp_live_block *live) {
 static void insert_thinned(void *block, struct lp_live_block *live) {
     lp_budget_save_memory();
     struct lp_live_block before = *live;
-    uint32_t now = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    uint32_t now = lp_load_acquire_u32(&lp_process.header->interval_index);
     bool is_kept = lp_thin_block(live, now);
     if (is_kept && now != before.interval_index && insert(block, live)) {
         lp_count_reweighed(live, lp_process.intervals[before.interval_index]);
@@ -109,7 +109,8 @@ static inline bool is_taken(size_t size, uint32_t *interval_index) {
     // A child has begun, and with it the token.
     if (token == 0) token = lp_load_acquire_u64(&lp_process.token);
     lp_thread.token = token;
-    *interval_index = lp_load_relaxed_u32(&lp_process.header->interval_index);
+    // Acquire: the interval was written before its index.
+    *interval_index = lp_load_acquire_u32(&lp_process.header->interval_index);
     return lp_sampler_takes(size, lp_process.intervals[*interval_index], &lp_process.random);
 }
 

@@ -56,7 +56,8 @@ static struct lp_thread_block *take_over(uint32_t index) {
     block->count = 0;
     block->readable_low = 0;
     block->readable_high = 0;
-    block->removing = 0;
+    // Whoever revises the table may be reading it.
+    __atomic_store_n(&block->removing, 0, __ATOMIC_RELAXED);
     block->busy = 0;
     return block;
 }
