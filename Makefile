@@ -15,7 +15,7 @@ STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wsh
 	-Wstack-usage=1536 -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-programs compare-stacks fuzz bench bench-symbols bench-snapshot lint format install dist \
+.PHONY: help demo build test test-programs compare-stacks fuzz sanitize bench bench-symbols bench-snapshot lint format install dist \
 	man clean
 
 help: ## list the targets
@@ -62,6 +62,10 @@ bench-snapshot: ## measure what a snapshot of 100,000 stacks takes
 fuzz: ## feed made-up inputs to every reader, FUZZ_SECONDS (600) each; FUZZ="cfi pprof" takes some
 	script/bootstrap build
 	script/fuzz $(FUZZ)
+
+sanitize: ## run the tests of recorder and analyzer under the sanitizers and valgrind
+	script/bootstrap build test
+	script/sanitize $(PARTS)
 
 lint: ## check formats and what compilers and linters find in the C and shell code
 	script/bootstrap build lint
