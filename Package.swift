@@ -129,7 +129,8 @@ let package = Package(
             "RecorderTests",
             ["CLeakprofRecorder", "CLeakprofLayout", "LeakprofCapture", "LeakprofModel"]),
         tests(
-            "FuzzInputTests", ["LeakprofFuzzing", "LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
+            "FuzzInputTests",
+            ["LeakprofFuzzing", "LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
         tests("LeakprofModelTests", ["LeakprofModel"]),
         tests("LeakprofPprofTests", ["LeakprofPprof", "LeakprofModel"]),
         tests("LeakprofCaptureTests", ["LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),

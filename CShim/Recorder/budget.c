@@ -65,7 +65,13 @@ void lp_budget_begin(uint32_t limit_ppm) {
     budget->exact_cost_ps = 50000;
     take_work(budget, &cpu_ns, &clock, &ticks);
     budget->next_ns = lp_monotonic_ns() + PERIOD_NS;
-    budget->is_on = true;
+    __atomic_store_n(&budget->is_on, true, __ATOMIC_RELEASE);
+    lp_blocks_measure(true);
+}
+
+void lp_budget_pause(void) {
+    __atomic_store_n(&lp_process.budget.is_on, false, __ATOMIC_RELAXED);
+    lp_blocks_measure(false);
 }
 
 // The smallest power of two that is not below `interval`, within the limits.
@@ -154,7 +160,9 @@ void lp_budget_save_memory(void) {
 
 void lp_budget_look(uint64_t now) {
     struct lp_budget *budget = &lp_process.budget;
-    if (!budget->is_on || now < lp_load_relaxed_u64(&budget->next_ns)) return;
+    if (!__atomic_load_n(&budget->is_on, __ATOMIC_ACQUIRE) ||
+        now < lp_load_relaxed_u64(&budget->next_ns))
+        return;
     uint32_t nobody = 0;
     if (!lp_compare_exchange_u32(&budget->is_deciding, &nobody, 1)) return;
     lp_store_relaxed_u64(&budget->next_ns, now + PERIOD_NS);

@@ -24,6 +24,11 @@ static uint32_t index_of(uint64_t interval_bytes) {
     return used;
 }
 
+// Makes all threads pass a barrier; false where the kernel can't, or a sandbox might not let us ask.
+static bool pass_barrier(void) {
+    return !__atomic_load_n(&lp_process.is_confined, __ATOMIC_RELAXED) && lp_sys_barrier() == 0;
+}
+
 void lp_interval_change(uint64_t interval_bytes) {
     uint32_t *current = &lp_process.header->interval_index;
     uint32_t old = lp_load_relaxed_u32(current);
@@ -36,7 +41,7 @@ void lp_interval_change(uint64_t interval_bytes) {
     // recorder.c). Now that all threads have passed a barrier, each such block is found by it or by the
     // pass over the table. Where the kernel can't do that, or a sandbox forbids it, every free is
     // looked at, as in exact mode.
-    bool is_passed = lp_sys_barrier() == 0;
+    bool is_passed = pass_barrier();
     bool is_longer = interval_bytes > lp_process.intervals[old];
     uint32_t used = lp_load_relaxed_u32(&lp_process.header->intervals_used);
     for (uint32_t from = 0; is_longer && from < used; from++) {
@@ -47,7 +52,7 @@ void lp_interval_change(uint64_t interval_bytes) {
 
 void lp_interval_refresh(void) {
     uint32_t index = lp_load_relaxed_u32(&lp_process.header->interval_index);
-    if (index == 0 || lp_sys_barrier() != 0) return;
+    if (index == 0 || !pass_barrier()) return;
     lp_filter_use(false);
     lp_filter_forget_exact();
     lp_thin(0, index);

@@ -36,9 +36,20 @@ static struct {
     struct lp_identity identity;
     bool has_started; // some process in this line of forks called lp_recorder_start()
     bool stays_off;   // or lp_recorder_stay_off()
+    bool is_confined; // a system call may be the end of the process; atomic
     uint64_t early_allocations;
     uint64_t early_bytes;
 } inherited;
+
+static bool is_confined(void) {
+    return __atomic_load_n(&inherited.is_confined, __ATOMIC_RELAXED);
+}
+
+static void set_confined(bool is_confined, bool is_strict) {
+    __atomic_store_n(&lp_process.is_strict, is_strict, __ATOMIC_RELAXED);
+    __atomic_store_n(&inherited.is_confined, is_confined, __ATOMIC_RELAXED);
+    __atomic_store_n(&lp_process.is_confined, is_confined, __ATOMIC_RELAXED);
+}
 
 // ---- Starting ----
 
@@ -184,6 +195,11 @@ static void begin_in_child(void) {
     lp_thread.random = 0;
     inherited.early_allocations = 0;
     uint32_t parent = inherited.identity.pid;
+    // To make a region takes a dozen system calls.
+    if (is_confined()) {
+        turn_off(LP_OFF_CONFINED);
+        return;
+    }
     begin(parent == 0 ? 1 : parent);
 }
 
@@ -204,7 +220,8 @@ static void pause(void) {
 static void resume(void) {
     // Before any block is recorded exactly, every free has to be looked at.
     if (lp_load_relaxed_u32(&lp_process.header->interval_index) == 0) lp_filter_use(false);
-    if (inherited.config.mode == LP_MODE_AUTO) lp_budget_begin(inherited.config.overhead_ppm);
+    if (inherited.config.mode == LP_MODE_AUTO && !is_confined())
+        lp_budget_begin(inherited.config.overhead_ppm);
     if (!change_state(LP_PROCESS_PAUSED, LP_PROCESS_RECORDING)) return;
     inherited.config.paused = false;
     lp_store_relaxed_u32(&lp_process.header->state, LP_STATE_RECORDING);
@@ -235,11 +252,33 @@ uint64_t lp_recorder_rest_bytes(void) {
     return lp_process_state() == LP_PROCESS_PAUSED ? PAUSED_ROOM_BYTES : UINT64_MAX / 2;
 }
 
+// ---- Giving up system calls ----
+
+void lp_recorder_confine(const struct lp_caller *caller, bool is_strict) {
+    if (lp_process_state() == LP_PROCESS_NEW) lp_recorder_look();
+    if (lp_process_has_region()) {
+        lp_budget_pause();
+        // Makes the thread's block, and finds out how much of its stack can be read.
+        struct lp_thread_block *own = lp_block_enter(caller->sp);
+        lp_call_stack(own, caller);
+        lp_block_leave(own);
+    }
+    set_confined(true, is_strict);
+}
+
+void lp_recorder_release(void) {
+    set_confined(false, false);
+    bool was_measured = inherited.config.mode == LP_MODE_AUTO && lp_process_has_region();
+    if (was_measured) lp_budget_begin(inherited.config.overhead_ppm);
+}
+
 // ---- Ending ----
 
 void lp_recorder_end(void) {
     uint32_t state = lp_process_state();
     if (state != LP_PROCESS_RECORDING && state != LP_PROCESS_PAUSED) return;
+    // The region stays and looks as after kill -9, which loses nothing.
+    if (is_confined()) return;
     // A vfork child that calls exit() by mistake runs our destructor in its parent's memory.
     if ((uint32_t)lp_sys_pid() != inherited.identity.pid) return;
     lp_store_release_u32(&lp_process.state, LP_PROCESS_ENDED);
@@ -254,7 +293,7 @@ void lp_recorder_end(void) {
 }
 
 int lp_recorder_copy(const char *name) {
-    if (!lp_process_has_region()) return LP_COPY_NOT_RECORDING;
+    if (!lp_process_has_region() || is_confined()) return LP_COPY_NOT_RECORDING;
     return lp_region_copy(inherited.config.directory, &inherited.identity, name);
 }
 

@@ -6,6 +6,8 @@
 #define PAGE ((uintptr_t)4096)
 
 static bool are_readable(uintptr_t low, uintptr_t high) {
+    // To try would be the end of the process. Stacks end where they leave what was known before.
+    if (low < high && __atomic_load_n(&lp_process.is_strict, __ATOMIC_RELAXED)) return false;
     for (uintptr_t page = low; page < high; page += PAGE) {
         if (!lp_sys_is_readable((const void *)page)) return false;
     }

@@ -52,7 +52,8 @@ static struct lp_thread_block *take_over(uint32_t index) {
     struct lp_thread_block *block = block_at(index);
     if (block == NULL) return NULL;
     block->number = (uint16_t)(index + 1);
-    block->is_measured = lp_process.budget.is_on;
+    __atomic_store_n(&block->is_measured, __atomic_load_n(&lp_process.budget.is_on, __ATOMIC_RELAXED),
+                     __ATOMIC_RELAXED);
     block->count = 0;
     block->readable_low = 0;
     block->readable_high = 0;
@@ -133,6 +134,14 @@ struct lp_thread_block *lp_block_claim(void) {
 
 bool lp_block_is_abandoned(const struct lp_thread_block *block, uintptr_t frame) {
     return frame > block->busy && block->busy >= block->readable_low && frame < block->readable_high;
+}
+
+void lp_blocks_measure(bool is_measured) {
+    uint32_t used = blocks_used();
+    for (uint32_t index = 0; index < used; index++) {
+        struct lp_thread_block *block = block_at(index);
+        if (block != NULL) __atomic_store_n(&block->is_measured, is_measured, __ATOMIC_RELAXED);
+    }
 }
 
 struct lp_work lp_blocks_work(void) {

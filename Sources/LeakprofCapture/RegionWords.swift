@@ -22,6 +22,8 @@ enum RegionWords {
         case UInt32(LP_OFF_FILE): "the region's file could not be created"
         case UInt32(LP_OFF_NOT_FOLLOWED): "it is a forked child, and LEAKPROF_FOLLOW=0"
         case UInt32(LP_OFF_NO_TIME): "/proc does not tell when the process started"
+        case UInt32(LP_OFF_CONFINED):
+            "it is a forked child of a process that gave up system calls (seccomp)"
         default: "unknown reason \(reason)"
         }
     }

@@ -9,16 +9,20 @@ import Testing
 
     // ---- System calls ----
 
-    /// The recorder makes no system call that the program does not make itself.
-    @Test(arguments: ["strict", "kill", "deny"], ["main", "thread"])
+    /// The recorder makes no system call that the program does not make itself; auto mode would measure.
+    @Test(
+        arguments: [
+            "strict main", "strict thread", "kill main", "kill thread", "deny main", "deny thread",
+        ],
+        ["exact", "auto"])
     func `a program that may make no system calls any more goes on, recorded`(
-        sandbox: String, thread: String
+        sandbox: String, mode: String
     ) async throws {
         let sample = try await SampleProgram.build("sandbox.c", flags: Self.flags)
-        let recording = try Recording(["LEAKPROF_KEEP": "1"])
+        let recording = try Recording(["LEAKPROF_KEEP": "1", "LEAKPROF_MODE": mode])
 
         let bare = try await recording.expectUnchanged(
-            sample.path, [sandbox, thread], input: "\n")
+            sample.path, sandbox.split(separator: " ").map(String.init), input: "\n")
 
         #expect(bare == Finished(status: 7, output: "ready\n", errors: ""))
         let snapshot = try await recording.snapshotOfOnlyRegion()
@@ -31,7 +35,25 @@ import Testing
         #expect(snapshot.statistics["unknown_frees"] == nil)
     }
 
-    @Test(arguments: ["strict", "kill", "deny"])
+    /// To remove its region, or to make one for a child, takes calls that may be the end of it.
+    @Test(arguments: ["kill", "deny"], ["exit", "fork"])
+    func `it may run exit handlers and have children`(sandbox: String, ending: String) async throws
+    {
+        let sample = try await SampleProgram.build("sandbox.c", flags: Self.flags)
+        let recording = try Recording(["LEAKPROF_MODE": "auto"])
+
+        let bare = try await recording.expectUnchanged(
+            sample.path, [sandbox, ending], input: "\n")
+
+        let child = ending == "fork" ? "child\n" : ""
+        #expect(bare == Finished(status: 7, output: child + "ready\n", errors: ""))
+        let snapshot = try await recording.snapshotOfOnlyRegion()
+        #expect(snapshot.blocksBySize[601] == 2000)
+        #expect(snapshot.blocksBySize[700] == nil)
+        #expect(snapshot.dropped == [])
+    }
+
+    @Test(arguments: ["strict main", "strict thread", "kill main", "deny main", "deny thread"])
     func `so does a program that is sampled`(sandbox: String) async throws {
         let sample = try await SampleProgram.build("sandbox.c", flags: Self.flags)
         let recording = try Recording([
@@ -39,7 +61,7 @@ import Testing
         ])
 
         let bare = try await recording.expectUnchanged(
-            sample.path, [sandbox, "main"], input: "\n")
+            sample.path, sandbox.split(separator: " ").map(String.init), input: "\n")
 
         #expect(bare == Finished(status: 7, output: "ready\n", errors: ""))
         let snapshot = try await recording.snapshotOfOnlyRegion()

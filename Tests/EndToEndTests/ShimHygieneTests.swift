@@ -25,7 +25,7 @@ import Testing
         #expect(needed.allSatisfy { $0.contains("[libc.so.6]") })
     }
 
-    @Test func `it exports the hooked functions, dlclose and its own two`() async throws {
+    @Test func `it exports the hooked functions, dlclose, prctl and its own two`() async throws {
         let symbols = try await Programs.succeed(
             "nm", ["-D", "--defined-only", BuiltProducts.shim]
         ).split(separator: "\n").compactMap { line -> String? in
@@ -36,7 +36,9 @@ import Testing
         #expect(
             Set(symbols)
                 == Set(
-                    try hookedFunctions() + ["dlclose", "leakshim_snapshot", "leakshim_version"]))
+                    try hookedFunctions() + [
+                        "dlclose", "prctl", "leakshim_snapshot", "leakshim_version",
+                    ]))
     }
 
     @Test func `the export map lists every hooked function`() throws {

@@ -21,7 +21,8 @@ struct RegionInput {
     private mutating func compact() -> [UInt8] {
         header.statistics_off = copy(
             UInt64.self, at: header.statistics_off, count: UInt32(LP_STAT_COUNT))
-        header.intervals_off = copy(UInt64.self, at: header.intervals_off, count: UInt32(LP_INTERVALS))
+        header.intervals_off = copy(
+            UInt64.self, at: header.intervals_off, count: UInt32(LP_INTERVALS))
         header.epochs_off = copy(lp_epoch.self, at: header.epochs_off, count: header.epochs_used)
         header.epochs_capacity = header.epochs_used
         // Index 0 means none, and is not counted.

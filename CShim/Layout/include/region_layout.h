@@ -85,6 +85,7 @@
 #define LP_OFF_FILE 6            // the region's file could not be created or mapped
 #define LP_OFF_NOT_FOLLOWED 7    // a forked child, and LEAKPROF_FOLLOW=0
 #define LP_OFF_NO_TIME 8         // the process's start time could not be read (/proc missing)
+#define LP_OFF_CONFINED 9        // a forked child of a process that gave up system calls (seccomp)
 
 // Values of lp_epoch.reason.
 #define LP_EPOCH_START 0

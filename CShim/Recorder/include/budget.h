@@ -17,7 +17,7 @@
 
 // Auto mode's state in this process; only who holds `is_deciding` writes it.
 struct lp_budget {
-    bool is_on;
+    bool is_on;           // atomic
     uint32_t limit_ppm;   // millionths of the process's CPU time
     uint32_t is_deciding; // atomic
     uint64_t next_ns;     // when the next decision is due, coarse monotonic clock; atomic
@@ -36,6 +36,9 @@ struct lp_budget {
 // Starts measuring. `limit_ppm`: see struct lp_budget.
 void lp_budget_begin(uint32_t limit_ppm);
 
+// Stops measuring, and stays at the interval that is in force. Any thread.
+void lp_budget_pause(void);
+
 // Called now and then with the coarse monotonic time; decides when a decision is due. Any thread, also
 // in signal handlers.
 void lp_budget_look(uint64_t now);
@@ -46,7 +49,7 @@ void lp_budget_save_memory(void);
 
 // The time stamp counter, or 0 when this operation is not timed.
 static inline uint64_t lp_work_begin(struct lp_thread_block *block) {
-    if (block == NULL || !block->is_measured) return 0;
+    if (block == NULL || !__atomic_load_n(&block->is_measured, __ATOMIC_RELAXED)) return 0;
     lp_add_own(&block->work.operations, 1);
     if (block->work.operations % LP_OPERATIONS_PER_TIMED != 0) return 0;
     return __builtin_ia32_rdtsc();

@@ -65,7 +65,9 @@ struct lp_process {
     struct lp_pool *pool; // pool.c; atomic
     struct lp_live_table live;
     struct lp_budget budget;
-    bool can_thin; // the kernel can do what that needs
+    bool can_thin;    // the kernel can do what that needs
+    bool is_confined; // lp_recorder_confine(); atomic
+    bool is_strict;   // and no system call at all may be made; atomic
 
     // rule_cache.c
     uint32_t rules_generation; // atomic

@@ -30,6 +30,15 @@ uint64_t lp_recorder_rest_bytes(void);
 // part of it that was never used when it is to be kept. Frees are counted still.
 void lp_recorder_end(void);
 
+// Called before the calling thread may lose the right to make system calls, or be killed for one: gets
+// what that thread will need, and does without the rest from here on. What is done without: auto mode
+// stays at the interval it is at, the region stays when the process ends, copies are not made, children
+// are not recorded. With `is_strict`, no call at all is possible. Any thread, not in signal handlers.
+void lp_recorder_confine(const struct lp_caller *caller, bool is_strict);
+
+// Takes that back: nothing was lost. By the thread that called it, before it allocates.
+void lp_recorder_release(void);
+
 // Writes a copy of the region as "<pid>.<ticks>.<name>.copy" beside it and starts a new epoch. `name`
 // has up to 32 letters, digits, '-' and '_'; NULL numbers the copy. Returns 0 or a negated errno.
 // Async-signal-safe.

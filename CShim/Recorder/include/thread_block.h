@@ -61,7 +61,7 @@ struct lp_work {
 struct lp_thread_block {
     uintptr_t busy;   // stack address of the hook at work in the block, 0: none
     uint16_t number;  // from 1
-    bool is_measured; // auto mode wants to know what this thread does
+    bool is_measured; // auto mode wants to know what this thread does; atomic
 
     struct lp_work work;
     uintptr_t removing;     // the block that is being taken out of the live table, 0: none; atomic
@@ -89,6 +89,9 @@ void lp_blocks_begin(void);
 
 // The work of all threads so far.
 struct lp_work lp_blocks_work(void);
+
+// Says of all blocks whether auto mode wants to know what their threads do.
+void lp_blocks_measure(bool is_measured);
 
 // Calls `each` with the `removing` words that are not 0.
 void lp_blocks_removing(void (*each)(uintptr_t address, void *list), void *list);
