@@ -45,7 +45,8 @@ package struct ExecutableFile: Sendable {
         gainsPrivileges =
             status.st_mode & S_ISUID != 0 && !isOwnUser
             || status.st_mode & S_ISGID != 0 && status.st_gid != getegid()
-            || leakprof_has_capabilities(descriptor) != 0
+            // Root has them all.
+            || geteuid() != 0 && leakprof_has_capabilities(descriptor) != 0
 
         elf_version(UInt32(EV_CURRENT))
         guard let elf = elf_begin(descriptor, ELF_C_READ_MMAP, nil), elf_kind(elf) == ELF_K_ELF

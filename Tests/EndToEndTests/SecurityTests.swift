@@ -263,6 +263,27 @@ import Testing
 
     // MARK: Who reads
 
+    /// The loader looks at what is gained, and so does run.
+    @Test func `a program with capabilities gives them to users, and nothing to root`() async throws
+    {
+        let stage = try await Stage("exits.c")
+        try await Programs.succeed("setcap", ["cap_net_raw+ep", stage.program])
+        let words = [
+            "env", "LEAKPROF_SHIM=\(stage.shim)", stage.leakprof, "run", "--", stage.program,
+        ]
+
+        let own = stage.folder("own")
+        let asRoot = try await Programs.run("env", ["LEAKPROF_DIR=\(own)"] + words)
+        let theirs = stage.folder("theirs", owner: Self.stranger)
+        let asStranger = try await Programs.run(
+            "setpriv", Self.asStranger(["env", "LEAKPROF_DIR=\(theirs)"] + words))
+
+        #expect(asRoot.errors.contains("recording pid"))
+        #expect(!asStranger.errors.contains("recording pid"))
+        #expect(asStranger.errors.contains("runs with more rights than you have"))
+        #expect(asRoot.status == asStranger.status)
+    }
+
     @Test func `a region of another user is refused by name`() async throws {
         let stage = try await Stage()
         let recordings = stage.folder("recordings", mode: 0o755)
