@@ -44,9 +44,12 @@ package struct GroupKey: Sendable, Hashable {
         return module.isEmpty ? "[unknown]" : module
     }
 
+    /// By file, line, function and module, as tracemalloc orders frames; lines are numbers.
     static func < (left: Self, right: Self) -> Bool {
-        if left.label != right.label { return left.label < right.label }
+        if left.file != right.file { return left.file < right.file }
+        if left.line != right.line { return left.line < right.line }
         if left.function != right.function { return left.function < right.function }
+        if left.module != right.module { return left.module < right.module }
         return left.stack.lexicographicallyPrecedes(right.stack) { first, second in
             (first.frame.function, first.frame.file, first.frame.line, first.module)
                 < (second.frame.function, second.frame.file, second.frame.line, second.module)
@@ -101,6 +104,7 @@ package struct Filters: Sendable {
         func matches(_ pattern: String) -> Bool {
             considered.contains { site in
                 Glob.matches(site.frame.file, pattern) || Glob.matches(site.module, pattern)
+                    || Glob.matches("\(site.frame.file):\(site.frame.line)", pattern)
                     || Glob.matches(FunctionName(site.frame.function).qualified, pattern)
             }
         }
@@ -109,7 +113,8 @@ package struct Filters: Sendable {
     }
 }
 
-/// Shell patterns: `*` stands for any characters, `?` for one.
+/// Shell patterns as Python's fnmatch knows them: `*` stands for any characters, `?` for one, `[abc]`, `[a-z]` and
+/// `[!abc]` for one of, or none of, those.
 ///
 /// A pattern without a slash also matches a path's last component.
 enum Glob {
@@ -129,10 +134,10 @@ enum Glob {
                 star = (patternIndex + 1, textIndex)
                 patternIndex += 1
             } else if patternIndex < pattern.count,
-                pattern[patternIndex] == text[textIndex]
-                    || pattern[patternIndex] == UInt8(ascii: "?")
+                let next = end(
+                    ofCharacterAt: patternIndex, of: pattern, ifMatching: text[textIndex])
             {
-                patternIndex += 1
+                patternIndex = next
                 textIndex += 1
             } else if let last = star {
                 patternIndex = last.pattern
@@ -143,5 +148,37 @@ enum Glob {
             }
         }
         return pattern[patternIndex...].allSatisfy { $0 == UInt8(ascii: "*") }
+    }
+
+    /// Where the pattern goes on behind what stands for one character at `index`; `nil` when that is not `byte`.
+    private static func end(
+        ofCharacterAt index: Int, of pattern: [UInt8], ifMatching byte: UInt8
+    ) -> Int? {
+        switch pattern[index] {
+        case UInt8(ascii: "?"): return index + 1
+        case UInt8(ascii: "["):
+            var first = index + 1
+            let isNegated = first < pattern.count && pattern[first] == UInt8(ascii: "!")
+            if isNegated { first += 1 }
+            // A bracket at once is one of the characters; without an end, the first bracket is a character too.
+            guard first < pattern.count,
+                let last = pattern[(first + 1)...].firstIndex(of: UInt8(ascii: "]"))
+            else { fallthrough }
+            return set(pattern[first..<last], contains: byte) != isNegated ? last + 1 : nil
+        default: return pattern[index] == byte ? index + 1 : nil
+        }
+    }
+
+    private static func set(_ members: ArraySlice<UInt8>, contains byte: UInt8) -> Bool {
+        var rest = members
+        while let low = rest.popFirst() {
+            guard rest.first == UInt8(ascii: "-"), let high = rest.dropFirst().first else {
+                if low == byte { return true }
+                continue
+            }
+            if low <= byte && byte <= high { return true }
+            rest = rest.dropFirst(2)
+        }
+        return false
     }
 }

@@ -122,6 +122,11 @@ package struct SnapshotDiff: Sendable {
     private static func precedes(
         _ left: StatisticDiff, _ right: StatisticDiff, _ measures: Measures, _ sort: SortKey
     ) -> Bool {
+        if sort == .average {
+            let (first, second) = (measures.average(left.current), measures.average(right.current))
+            if first != second { return first > second }
+        }
+        if sort == .name { return left.key < right.key }
         func keys(_ row: StatisticDiff) -> [UInt64] {
             let size = [
                 measures.size(row.change).magnitude,
@@ -131,16 +136,11 @@ package struct SnapshotDiff: Sendable {
                 measures.count(row.change).magnitude,
                 UInt64(clamping: measures.count(row.current)),
             ]
-            return switch sort {
-            case .size: size + count
-            case .count: count + size
-            case .average: [UInt64(clamping: measures.average(row.current))] + size + count
-            case .name: []
-            }
+            return sort == .count ? count + size : size + count
         }
         let (first, second) = (keys(left), keys(right))
         if first != second { return second.lexicographicallyPrecedes(first) }
-        return left.key < right.key
+        return right.key < left.key
     }
 }
 

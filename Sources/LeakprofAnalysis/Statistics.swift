@@ -116,7 +116,7 @@ package enum SortKey: String, Sendable, CaseIterable {
     case name
 }
 
-/// The statistics of one snapshot, in tracemalloc's order: the largest first, then by count and name.
+/// The statistics of one snapshot, in tracemalloc's order: the largest first, then by count, the last name first.
 package struct TopReport: Sendable {
     package var rows: [Statistic]
     package var totals: AllocationCounts
@@ -155,7 +155,7 @@ package struct TopReport: Sendable {
                 }
                 if leftSize != rightSize { return leftSize > rightSize }
                 if leftCount != rightCount { return leftCount > rightCount }
-                return left.key < right.key
+                return right.key < left.key
             }
     }
 }
@@ -178,9 +178,8 @@ package struct Measures: Sendable {
     }
 
     /// Bytes per block; 0 when there is none.
-    package func average(_ counts: AllocationCounts) -> Int64 {
+    package func average(_ counts: AllocationCounts) -> Double {
         let count = count(counts)
-        // The smallest number divided by -1 is no number; a profile from elsewhere may hold both.
-        return count == 0 ? 0 : size(counts).dividedReportingOverflow(by: count).partialValue
+        return count == 0 ? 0 : Double(size(counts)) / Double(count)
     }
 }

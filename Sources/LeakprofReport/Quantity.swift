@@ -1,3 +1,4 @@
+internal import Foundation
 internal import LeakprofModel
 
 /// Numbers as people read them.
@@ -6,11 +7,19 @@ package enum Quantity {
 
     /// A size in tracemalloc's form: `864 B`, `40.0 KiB`, `391 MiB`; with a plus sign if `signed`.
     package static func bytes(_ bytes: Int64, signed: Bool = false) -> String {
-        var size = Double(bytes)
+        Self.bytes(Double(bytes), signed: signed)
+    }
+
+    /// The same of a mean, which may be between two numbers.
+    package static func bytes(_ bytes: Double, signed: Bool = false) -> String {
+        var size = bytes
         for unit in units {
-            if abs(size) < 100 && unit != "B" { return fixed(size, 1, signed) + " " + unit }
+            // printf's rounding, which is Python's: half goes to the even digit.
+            if abs(size) < 100 && unit != "B" {
+                return String(format: signed ? "%+.1f" : "%.1f", size) + " " + unit
+            }
             if abs(size) < 10 * 1024 || unit == units.last {
-                return fixed(size, 0, signed) + " " + unit
+                return String(format: signed ? "%+.0f" : "%.0f", size) + " " + unit
             }
             size /= 1024
         }

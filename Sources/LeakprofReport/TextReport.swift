@@ -29,7 +29,8 @@ package struct TextReport: Sendable {
             lines.append(
                 Self.row(
                     row.key, "size=\(size), count=\(measures.count(row.counts))",
-                    average: measures.average(row.counts), site: row.site, callers: row.callers))
+                    average: Self.average(row.counts, measures), site: row.site,
+                    callers: row.callers))
             lines += details(of: row.key)
         }
         lines += Self.rest(report.rows.count - limit)
@@ -110,7 +111,7 @@ package struct TextReport: Sendable {
                 "count=\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))"
             lines.append(
                 Self.row(
-                    row.key, "\(size), \(count)", average: measures.average(row.current),
+                    row.key, "\(size), \(count)", average: Self.average(row.current, measures),
                     site: row.site, callers: row.callers))
             lines += details(of: row.key)
             if let survivors = row.survivors, survivors.allocObjects > 0, row.change.inuseSpace > 0
@@ -198,10 +199,15 @@ package struct TextReport: Sendable {
 
     // MARK: Rows
 
+    private static func average(_ counts: AllocationCounts, _ measures: Measures) -> Double? {
+        measures.count(counts) == 0 ? nil : measures.average(counts)
+    }
+
     private static func row(
-        _ key: GroupKey, _ sums: String, average: Int64, site: Site, callers: Callers
+        _ key: GroupKey, _ sums: String, average: Double?, site: Site, callers: Callers
     ) -> String {
-        var line = "\(Sanitized.line(key.label)): \(sums), average=\(Quantity.bytes(average))"
+        var line = "\(Sanitized.line(key.label)): \(sums)"
+        if let average { line += ", average=\(Quantity.bytes(average))" }
         // Where there is no line, the label is the function.
         if key.line > 0 { line += "     " + Sanitized.line(shortName(site.frame.function)) }
         return line + callersText(callers)

@@ -82,13 +82,14 @@ struct ReportOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Only blocks whose file, function or module matches; repeatable, any may match.",
+            "Only blocks whose file, file:line, function or module matches; repeatable, any may match.",
             valueName: "pattern"))
     var include: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "No blocks whose file, function or module matches; repeatable.", valueName: "pattern"))
+            "No blocks whose file, file:line, function or module matches; repeatable.",
+            valueName: "pattern"))
     var exclude: [String] = []
 
     @Flag(help: "Patterns may match any frame of the stack.")

@@ -108,7 +108,7 @@ import Testing
         #expect(rows(.line, filters: Filters(bornAfterEpoch: 1)) == ["c.c:3": 500])
     }
 
-    @Test func `top is ordered by size, then count, then name`() {
+    @Test func `top is ordered as tracemalloc does: size, count, the last name first`() {
         var fixture = SnapshotFixture()
         fixture.add(["b b.c:1"], blocks: 2, size: 50)
         fixture.add(["c c.c:1"], blocks: 4, size: 25)
@@ -118,9 +118,9 @@ import Testing
         func labels(_ sort: SortKey) -> [String] {
             TopReport(of: fixture.snapshot, sort: sort).rows.map(\.key.label)
         }
-        #expect(labels(.size) == ["z.c:1", "c.c:1", "a.c:1", "b.c:1"])
-        #expect(labels(.count) == ["c.c:1", "a.c:1", "b.c:1", "z.c:1"])
-        #expect(labels(.average) == ["z.c:1", "a.c:1", "b.c:1", "c.c:1"])
+        #expect(labels(.size) == ["z.c:1", "c.c:1", "b.c:1", "a.c:1"])
+        #expect(labels(.count) == ["c.c:1", "b.c:1", "a.c:1", "z.c:1"])
+        #expect(labels(.average) == ["z.c:1", "b.c:1", "a.c:1", "c.c:1"])
         #expect(labels(.name) == ["a.c:1", "b.c:1", "c.c:1", "z.c:1"])
         let allocated = TopReport(of: fixture.snapshot, sampleType: .allocSpace)
         #expect(allocated.rows.map(\.key.label).prefix(2) == ["g.c:1", "z.c:1"])
