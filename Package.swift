@@ -97,6 +97,7 @@ let package = Package(
             name: "LeakprofReport", dependencies: ["LeakprofModel", "LeakprofAnalysis"],
             resources: [
                 .embedInCode("Assets/flamegraph.css"), .embedInCode("Assets/flamegraph.js"),
+                .embedInCode("Assets/report.css"), .embedInCode("Assets/report.js"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(

@@ -131,6 +131,38 @@ package enum Sanitized {
         return String(result)
     }
 
+    /// Text in Markdown, on one line and in a table's cell too: nothing in it is markup, HTML or a link.
+    package static func markdown(_ text: String) -> String {
+        let scalars = Array(line(text).unicodeScalars)
+        var result = String.UnicodeScalarView()
+        for (index, scalar) in scalars.enumerated() {
+            let next = index + 1 < scalars.count ? scalars[index + 1] : nil
+            let before = index > 0 ? scalars[index - 1] : nil
+            switch scalar {
+            case "&": result += "&amp;".unicodeScalars
+            case "<": result += "&lt;".unicodeScalars
+            case ">": result += "&gt;".unicodeScalars
+            // What GitHub makes links of: URLs, addresses, and names that begin with www.
+            case ":" where next == "/": result += "&#58;".unicodeScalars
+            case "@": result += "&#64;".unicodeScalars
+            case "." where before == "w" || before == "W": result += "&#46;".unicodeScalars
+            // Within a word it is no markup.
+            case "_" where isWord(before) && isWord(next): result.append(scalar)
+            case "\\", "`", "*", "_", "[", "]", "|", "~": result += ["\\", scalar]
+            // At the beginning of a line.
+            case "#", "=": result += index == 0 ? ["\\", scalar] : [scalar]
+            case "-", "+":
+                result += index == 0 && next.map(isWord) != true ? ["\\", scalar] : [scalar]
+            default: result.append(scalar)
+            }
+        }
+        return String(result)
+    }
+
+    private static func isWord(_ scalar: Unicode.Scalar?) -> Bool {
+        scalar.map { $0.properties.isAlphabetic || $0.properties.numericType != nil } ?? false
+    }
+
     /// Character data or an attribute's value in XML.
     package static func xml(_ text: String) -> String {
         var result = String.UnicodeScalarView()

@@ -2,7 +2,7 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(3))) struct AllocationSemanticsTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct AllocationSemanticsTests {
     private static let settings = [
         "", "MALLOC_CHECK_=3", "MALLOC_PERTURB_=165",
         "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1",

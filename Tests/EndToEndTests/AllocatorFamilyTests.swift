@@ -8,7 +8,7 @@ import Testing
         "", "libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0",
     ]
 
-    @Test(.timeLimit(.minutes(1))) func `every function is recorded, to the byte`() async throws {
+    @Test(.timeLimit(.minutes(10))) func `every function is recorded, to the byte`() async throws {
         let sample = try await SampleProgram.build("allocator-family.c")
         let recording = try Recording()
 
@@ -30,7 +30,7 @@ import Testing
         #expect(statistics["unknown_frees"] == nil)
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: allocators, [1, 30, 4001])
+    @Test(.timeLimit(.minutes(10)), arguments: allocators, [1, 30, 4001])
     func `the next allocator may be any`(allocator: String, size: Int64) async throws {
         let sample = try await SampleProgram.build(
             "exact-sites.c", flags: ["-O2", "-g", "-fno-builtin", "-pthread"])
@@ -60,7 +60,7 @@ import Testing
         #expect(snapshot.counts(below: "churn_site").allocObjects == 100_000)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `calls before everything is ready survive`() async throws {
+    @Test(.timeLimit(.minutes(10))) func `calls before everything is ready survive`() async throws {
         let library = try await SampleProgram.build(
             "early-calls.c", flags: ["-O2", "-fno-builtin", "-shared", "-fPIC"], suffix: ".so")
         let recording = try Recording()
@@ -78,7 +78,7 @@ import Testing
     }
 
     /// Whoever recorded the free after the next allocator's free would take the other thread's record.
-    @Test(.timeLimit(.minutes(1)), arguments: ["free", "realloc"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["free", "realloc"])
     func `a block that another thread gets at once is not mixed up`(call: String) async throws {
         let allocator = try await SampleProgram.build(
             "handover-allocator.c", flags: ["-O2", "-fno-builtin", "-shared", "-fPIC"],
@@ -97,7 +97,7 @@ import Testing
         #expect(statistics["replaced_blocks"] == nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `two copies of the shim do not quarrel`() async throws {
+    @Test(.timeLimit(.minutes(10))) func `two copies of the shim do not quarrel`() async throws {
         let sample = try await SampleProgram.build("steady-growth.c")
         let recording = try Recording()
         let copy = recording.directory.path + "/second.so"

@@ -2,7 +2,7 @@ import LeakprofTestSupport
 import Testing
 
 /// The story of the README: a service grows, two snapshots, and the line that grew.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct CacheServiceTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct CacheServiceTests {
     @Test func `the unbounded cache is named first, the bounded one not at all`() async throws {
         let service = try await SampleProgram.build("cache-service.cpp", flags: ["-O2", "-g"])
         let load = try await SampleProgram.build("request-load.c", flags: ["-O2"])

@@ -4,7 +4,7 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct CommandLineTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct CommandLineTests {
     private func leakprof(
         _ arguments: String..., directory: String? = nil, environment: [String: String?] = [:]
     ) async throws -> Finished {
@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "run", "snapshot", "top", "diff", "flamegraph", "export", "attach", "detach", "inspect",
+        "", "run", "snapshot", "top", "diff", "flamegraph", "report", "export", "attach", "detach",
+        "inspect",
         "doctor",
     ])
     func `help`(command: String) async throws {
@@ -43,6 +44,7 @@ import Testing
         (["run", "--dir", "here", "--", "true"], "--dir here is not an absolute path"),
         (["run", "--depth", "500", "--", "true"], "not between 1 and 128"),
         (["run"], "Missing expected argument '-- <command> ...'"),
+        (["report", "a"], "Missing expected argument '<current> ...'"),
         (["frobnicate"], "frobnicate"),
     ])
     func `wrong usage ends with 64 and says what is wrong`(arguments: [String], message: String)
@@ -148,7 +150,7 @@ import Testing
         #expect(!finished.errors.contains("recording pid"))
     }
 
-    @Test(.timeLimit(.minutes(1))) func `recording starts and pauses on demand`() async throws {
+    @Test(.timeLimit(.minutes(10))) func `recording starts and pauses on demand`() async throws {
         let sample = try await SampleProgram.build("steady-growth.c")
         let recording = try Recording(["LEAKPROF_PAUSED": "1"])
 
@@ -256,6 +258,46 @@ import Testing
         let source = try await leakprof(
             "diff", "early", "late", "--source-dir", BuiltProducts.root, directory: directory)
         #expect(source.output.contains("    void *volatile kept = malloc(1234);\n"))
+
+        let report = try await leakprof(
+            "report", "early", "late", "late", "--source-dir", BuiltProducts.root,
+            directory: directory)
+        #expect(report.output == "wrote early..late.report.html\n")
+        let page = try Files.text(of: directory + "/early..late.report.html")
+        #expect(page.contains("<mark>"))
+        #expect(page.contains("void *volatile kept = malloc(1234);"))
+        let markdown = try await leakprof(
+            "report", "early", "late", "--markdown", "-o", "-", directory: directory)
+        #expect(markdown.output.hasPrefix("# Memory growth of steady-growth (pid "))
+        #expect(!markdown.output.contains("malloc(1234)"))
+    }
+
+    /// A checkout may hold links, and debug information any name.
+    @Test func `source lines are read below the given directory alone`() async throws {
+        let recording = try Recording()
+        let directory = recording.directory.path
+        let sample = try await SampleProgram.build("steady-growth.c")
+        _ = try await recording.with(sample.path) { program in
+            try await program.line(startingWith: "ready")
+            try await program.send("\n")
+            try await program.line(startingWith: "grown")
+            _ = try await recording.snapshot(of: program, name: "late")
+        }
+        for folder in ["inside", "linked"] { mkdir("\(directory)/\(folder)", 0o700) }
+        try Files.write(
+            Array(String(repeating: "secret\n", count: 200).utf8),
+            to: directory + "/steady-growth.c")
+        symlink(directory + "/steady-growth.c", directory + "/linked/steady-growth.c")
+        mkfifo(directory + "/inside/steady-growth.c", 0o600)
+        for folder in ["inside", "linked"] {
+            let top = try await leakprof(
+                "top", "late", "--source-dir", folder, directory: directory)
+            #expect(top.status == 0)
+            #expect(!top.output.contains("secret"))
+        }
+        // Otherwise this tests nothing.
+        let top = try await leakprof("top", "late", "--source-dir", ".", directory: directory)
+        #expect(top.output.contains("    secret\n"))
     }
 
     @Test func `an output that can't be written leaves nothing behind`() async throws {

@@ -3,7 +3,7 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct ConsistencyTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ConsistencyTests {
     private let blocks = 5000
     private let threads = 8
 

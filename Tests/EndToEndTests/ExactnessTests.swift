@@ -8,7 +8,7 @@ import Testing
 
     /// Many pairs, some freed by other threads than allocated them: nothing drifts.
     @Test(
-        .timeLimit(.minutes(3)),
+        .timeLimit(.minutes(10)),
         arguments: [(1, 10_000_000, 1), (8, 10_000_000, 4001), (16, 100_000_000, 40)])
     func `counts and bytes are exact after many pairs`(threads: Int, pairs: Int64, size: Int)
         async throws
@@ -36,7 +36,7 @@ import Testing
     }
 
     /// With a region too small for all stacks, blocks are counted without; nothing else is missing.
-    @Test(.timeLimit(.minutes(1)), arguments: ["256KiB", "16MiB"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["256KiB", "16MiB"])
     func `blocks are counted also where there is no room for their stacks`(region: String)
         async throws
     {
@@ -104,7 +104,7 @@ import Testing
     }
 
     /// 64 KiB over 1 GiB.
-    @Test(.timeLimit(.minutes(1))) func `sampled sums are within three standard errors`()
+    @Test(.timeLimit(.minutes(10))) func `sampled sums are within three standard errors`()
         async throws
     {
         let (snapshot, truths) = try await sampledSites([
@@ -116,7 +116,7 @@ import Testing
     }
 
     /// Where the live table may not grow, exact becomes sampled, several times over.
-    @Test(.timeLimit(.minutes(1)), arguments: [1, 2, 3])
+    @Test(.timeLimit(.minutes(10)), arguments: [1, 2, 3])
     func `what was thinned out to save memory is estimated without bias`(seed: Int) async throws {
         let (snapshot, truths) = try await sampledSites([
             "LEAKPROF_MODE": "exact", "LEAKPROF_MAX_MEMORY": "4MiB", "LEAKPROF_SEED": "\(seed)",
@@ -132,7 +132,7 @@ import Testing
     }
 
     /// Threads free each other's blocks while others are thinned out: what is all freed is all counted.
-    @Test(.timeLimit(.minutes(2)), arguments: 1...5)
+    @Test(.timeLimit(.minutes(10)), arguments: 1...5)
     func `nothing is counted twice while blocks are thinned out`(round: Int) async throws {
         let size = round % 2 == 0 ? 101 : 1001
         let sample = try await SampleProgram.build("exact-sites.c", flags: Self.flags)
@@ -164,7 +164,7 @@ import Testing
     }
 
     /// Asks again and again, until the test's time is up, whether auto mode samples and costs little.
-    @Test(.timeLimit(.minutes(1))) func `auto settles below its budget, and stays exact at rest`()
+    @Test(.timeLimit(.minutes(10))) func `auto settles below its budget, and stays exact at rest`()
         async throws
     {
         let sample = try await SampleProgram.build("churn.c")
@@ -207,7 +207,7 @@ import Testing
         #expect(status == 0)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `what was live when the process was killed can be read`()
+    @Test(.timeLimit(.minutes(10))) func `what was live when the process was killed can be read`()
         async throws
     {
         let sample = try await SampleProgram.build("steady-growth.c")
@@ -233,7 +233,7 @@ import Testing
         #expect(try await recording.snapshot("\(pid)") == snapshot)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `stacks through code without frame pointers are complete`()
+    @Test(.timeLimit(.minutes(10))) func `stacks through code without frame pointers are complete`()
         async throws
     {
         let library = try await SampleProgram.build(

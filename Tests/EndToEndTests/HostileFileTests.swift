@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Programs and libraries whose files were made, or made into something else, to do harm to what reads them.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostileFileTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct HostileFileTests {
     /// A region of a killed program, and a copy of the program that may be changed.
     private func region() async throws -> (region: String, program: String, recording: Recording) {
         let sample = try await SampleProgram.build("steady-growth.c")

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Programs that have, or give themselves, less than usual: system calls, memory, files, mappings.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LimitsTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LimitsTests {
     private static let flags = SampleProgram.defaultFlags + ["-pthread"]
 
     // ---- System calls ----

@@ -2,7 +2,7 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LoaderTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LoaderTests {
     private func plugin(_ name: String, _ size: Int) async throws -> String {
         try await SampleProgram.build(
             "plugin.c",

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Where code comes from, when that is not simply a file that is still there.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct ModuleTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ModuleTests {
     @Test func `stacks go through signal frames and the vDSO`() async throws {
         let sample = try await SampleProgram.build("signal-in-vdso.c")
         let recording = try Recording()
@@ -23,7 +23,7 @@ import Testing
     }
 
     /// A return address is looked up one byte lower; the address that a signal interrupted is not.
-    @Test(.timeLimit(.minutes(1))) func `a signal at a function's entry is in that function`()
+    @Test(.timeLimit(.minutes(10))) func `a signal at a function's entry is in that function`()
         async throws
     {
         let sample = try await SampleProgram.build("signal-at-entry.c")

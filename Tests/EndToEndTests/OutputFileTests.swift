@@ -3,7 +3,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Files that are written are whole or not there, and what was there before stays until then.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct OutputFileTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct OutputFileTests {
     /// A snapshot to write again; and a directory.
     private func snapshot() async throws -> (path: String, recording: Recording) {
         let sample = try await SampleProgram.build("steady-growth.c")

@@ -4,7 +4,7 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1))) struct ProcessLifeTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ProcessLifeTests {
     @Test func `a forked child has a region of its own, and the parent's is untouched`()
         async throws
     {

@@ -5,7 +5,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Programs that people run, with and without the shim.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct RealProgramTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct RealProgramTests {
     struct Job: Sendable, CustomTestStringConvertible {
         var program: String
         var arguments: [String]

@@ -6,7 +6,7 @@ import Testing
 /// What users may do to each other by way of leakprof.
 ///
 /// Needs root, which alone can act as somebody else.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct SecurityTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct SecurityTests {
     /// A user with whom nobody has anything to do.
     private static let stranger: UInt32 = 54_321
 

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Where control goes other ways than by call and return, and stacks that are not what they seem.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct SignalTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct SignalTests {
     // MARK: Signals
 
     /// Runs Samples/signals.c on an allocator that handlers may call.

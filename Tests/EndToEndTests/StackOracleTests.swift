@@ -4,7 +4,7 @@ import Testing
 /// The stacks that the recorder finds by its rules and by replaying the last one, against libgcc's.
 ///
 /// In real programs, every one of them. A stack that differs ends the program with status 99.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct StackOracleTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct StackOracleTests {
     /// Shims that compare (script/build-stack-oracle), built once; on an old glibc, the shim has to find modules
     /// and its next allocator by itself.
     private static let directory = Result { try TemporaryDirectory(in: "/tmp") }

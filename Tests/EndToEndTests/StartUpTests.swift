@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// What happens before main, and programs that the shim can't be loaded into or is never called by.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct StartUpTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct StartUpTests {
     private static let libraryFlags = ["-O2", "-g", "-fno-builtin", "-shared", "-fPIC"]
 
     private func library(_ source: String) async throws -> String {

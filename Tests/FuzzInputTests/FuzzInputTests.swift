@@ -9,7 +9,7 @@ import Testing
 /// What the fuzzers began with and what they found, read once more.
 @Suite struct FuzzInputTests {
     /// Runs in a process of its own, so that a trap fails this test and not the run.
-    @Test(.timeLimit(.minutes(2)), arguments: FuzzTarget.allCases)
+    @Test(.timeLimit(.minutes(10)), arguments: FuzzTarget.allCases)
     func `every kept input is read without harm`(target: FuzzTarget) async throws {
         let scratch = try TemporaryDirectory()
         let name = target.rawValue

@@ -6,7 +6,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Regions that a target made to do harm, or changes while they are read.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostileRegionTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct HostileRegionTests {
     private func capture(_ bytes: [UInt8]) throws -> Snapshot {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/1.1.region"

@@ -6,7 +6,7 @@ import Testing
 @testable import LeakprofPprof
 
 /// Profiles that somebody made to do harm.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostileProfileTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct HostileProfileTests {
     // MARK: What profiles are made of (protobuf.dev/programming-guides/encoding)
 
     private static func varint(_ value: UInt64) -> [UInt8] {

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// The graph's script in a browser: what the address asks for must be what is shown.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct FlameGraphBrowserTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct FlameGraphBrowserTests {
     /// A frame as the browser has it after the script ran.
     private struct Frame {
         var classes: Set<Substring>

@@ -5,7 +5,7 @@ import LeakprofTestSupport
 import Testing
 
 /// A target chooses its own names: of functions, files, libraries, and of itself.
-@Suite(.timeLimit(.minutes(2))) struct HostileNameTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileNameTests {
     static let names = [
         "</script><svg onload=window.owned=1>", "<img src=x onerror=\"window.owned=1\">",
         "]]></script><script>window.owned=1</script><![CDATA[", "\"' onload='window.owned=1",
@@ -155,6 +155,72 @@ import Testing
             #expect(expected.count { $0 == "ELEMENT script" } == 1)
             #expect(try await structure(hostile) == expected)
         }
+    }
+
+    private func story(_ names: [String]) -> GrowthStory {
+        let all = names.joined()
+        return GrowthStory([
+            (all, Self.snapshot(names, base: true)), (all, Self.snapshot(names)),
+        ]) { file, line in
+            GrowthStory.Excerpt(place: "\(file):\(line)", lines: [(line, all)], line: line)
+        }
+    }
+
+    /// The tags and names of attributes of an HTML file, and of what is in its frames.
+    private func structure(ofHTML bytes: [UInt8], in directory: TemporaryDirectory) async throws
+        -> [Substring]
+    {
+        expectHarmless(String(decoding: bytes, as: UTF8.self))
+        try Files.write(bytes, to: directory.path + "/page.html")
+        return try await Programs.succeed(
+            "python3",
+            [
+                "-c",
+                """
+                from html.parser import HTMLParser
+                class Reader(HTMLParser):
+                    def handle_starttag(self, tag, attributes):
+                        print(tag, *(name for name, _ in attributes))
+                        for name, value in attributes:
+                            if name == "srcdoc": Reader().feed(value)
+                            if name.startswith("on") or "javascript:" in (value or "") and name in ("href", "src"):
+                                print("runs", name, value)
+                Reader().feed(open("page.html", encoding="utf-8").read())
+                """,
+            ], directory: directory.path
+        ).split(separator: "\n")
+    }
+
+    @Test func `HTML`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let expected = try await structure(
+            ofHTML: HTMLReport.bytes(of: story(Self.plain)), in: directory)
+        #expect(expected.count { $0 == "script" } == 2)
+        #expect(expected.count { $0.hasPrefix("td") } > Self.names.count)
+        #expect(
+            try await structure(ofHTML: HTMLReport.bytes(of: story(Self.names)), in: directory)
+                == expected)
+    }
+
+    /// As GitHub shows it.
+    @Test func `Markdown`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        func structure(_ names: [String]) async throws -> [Substring] {
+            let bytes = MarkdownReport.bytes(of: story(names))
+            expectHarmless(String(decoding: bytes, as: UTF8.self))
+            try Files.write(bytes, to: directory.path + "/report.md")
+            let page = try await Programs.succeed(
+                "cmark-gfm",
+                [
+                    "--unsafe", "-e", "table", "-e", "autolink", "-e", "strikethrough",
+                    directory.path + "/report.md",
+                ])
+            return try await self.structure(ofHTML: Array(page.utf8), in: directory)
+        }
+        let expected = try await structure(Self.plain)
+        #expect(expected.count { $0 == "td" } > 10)
+        #expect(!expected.contains { $0.hasPrefix("a ") })
+        #expect(try await structure(Self.names) == expected)
     }
 
     /// The script puts names into the page again, when something is searched or pointed at.

@@ -8,7 +8,7 @@ import Testing
 /// Sums, times and depths that no recording has and a profile from elsewhere may have.
 ///
 /// In processes of their own, so that a trap fails one test and not the run.
-@Suite(.timeLimit(.minutes(1))) struct HostileNumberTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileNumberTests {
     private static let extremes: [Int64] = [.min, .min + 1, -1, 0, 1, .max - 1, .max]
 
     @Sendable private static func reportAll(_ base: Snapshot, _ current: Snapshot) throws {
@@ -29,6 +29,10 @@ import Testing
             _ = FoldedReport.lines(base: base, current: current, sampleType: type)
             _ = FlameGraph(base: base, current: current, names: ("a", "b"), sampleType: type).svg()
             _ = FlameGraph(of: current, name: "a", sampleType: type).svg()
+            let story = GrowthStory(
+                [("a", base), ("b", current), ("c", base), ("d", current)], sampleType: type)
+            _ = HTMLReport.bytes(of: story)
+            _ = MarkdownReport.bytes(of: story)
         }
     }
 
@@ -50,6 +54,7 @@ import Testing
                     base.facts.duration = second
                     base.facts.period = first
                     base.facts.process?.residentBytes = first
+                    base.facts.process?.memoryLimitBytes = second
                     base.facts.process?.pid = first
                     base.facts.recording?.intervalBytes = second
                     base.facts.recording?.statistics = [
@@ -62,6 +67,7 @@ import Testing
                     current.facts.capturedAt = second
                     current.facts.duration = first
                     current.facts.process?.residentBytes = second
+                    current.facts.process?.memoryLimitBytes = first
                     current.facts.process?.pid = first
                     try HostileNumberTests.reportAll(base, current)
                 }

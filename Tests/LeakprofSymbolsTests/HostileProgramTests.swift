@@ -6,7 +6,7 @@ import Testing
 @testable import LeakprofSymbols
 
 /// Programs with some bytes changed.
-@Suite(.timeLimit(.minutes(2))) struct HostileProgramTests {
+@Suite(.timeLimit(.minutes(10))) struct HostileProgramTests {
     /// Runs in a process of its own, so that a trap fails this test and not the run.
     @Test(arguments: [
         ["-O2", "-g"], ["-O2", "-gdwarf-4"], ["-O2", "-g", "-gz"], ["-O0", "-g0"],

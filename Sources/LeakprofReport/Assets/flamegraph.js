@@ -3,7 +3,8 @@
 // Zooming, searching and the status line of a leakprof flame graph. Without it the file is complete: every
 // number is in the text and in the frames' titles.
 (function () {
-  var svg = document.documentElement;
+  // The root of a file, or an element of a page.
+  var svg = document.querySelector("svg");
   var panelWidth = Number(svg.dataset.panel);
   var characterWidth = 6.7;
   var status = document.getElementById("status");
