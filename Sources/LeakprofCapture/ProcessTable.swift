@@ -52,8 +52,14 @@ struct LiveProcess {
         return (user, group)
     }
 
-    var residentBytes: Int64? {
-        ProcFile.value("VmRSS:", in: "\(directory)/status")?.split(separator: " ").first
+    var residentBytes: Int64? { bytes("VmRSS:") }
+
+    /// The most it has had; the kernel adds up lately and may be some pages behind.
+    var peakResidentBytes: Int64? { bytes("VmHWM:") }
+
+    /// A size in its status, which proc(5) gives in KiB.
+    private func bytes(_ name: String) -> Int64? {
+        ProcFile.value(name, in: "\(directory)/status")?.split(separator: " ").first
             .flatMap { Int64($0) }.map { $0.multipliedReportingOverflow(by: 1024).partialValue }
     }
 

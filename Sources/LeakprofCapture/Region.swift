@@ -159,7 +159,8 @@ struct FactsReader {
             pid: Int64(header.pid), startTicks: header.start_ticks,
             image: String(header.image_nonce, radix: 16), name: name ?? "", executable: executable,
             arguments: process?.arguments ?? [], forkedFrom: Int64(header.forked_from),
-            residentBytes: process?.residentBytes, memoryLimitBytes: process?.memoryLimitBytes)
+            residentBytes: process?.residentBytes, peakResidentBytes: process?.peakResidentBytes,
+            memoryLimitBytes: process?.memoryLimitBytes)
     }
 
     private func recordingFacts(mappings: [Mapping]) -> RecordingFacts {

@@ -42,6 +42,8 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
     package var forkedFrom: Int64
     /// Resident memory in bytes; `nil` when the process was gone.
     package var residentBytes: Int64?
+    /// The most resident memory it has had, in bytes; `nil` when the process was gone.
+    package var peakResidentBytes: Int64?
     /// The memory limit of its control group in bytes; `nil` when there is none or it is unknown.
     package var memoryLimitBytes: Int64?
 
@@ -49,6 +51,7 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
         pid: Int64, startTicks: UInt64 = 0, image: String = "", name: String = "",
         executable: String = "",
         arguments: [String] = [], forkedFrom: Int64 = 0, residentBytes: Int64? = nil,
+        peakResidentBytes: Int64? = nil,
         memoryLimitBytes: Int64? = nil
     ) {
         self.pid = pid
@@ -59,6 +62,7 @@ package struct ProcessFacts: Sendable, Equatable, Codable {
         self.arguments = arguments
         self.forkedFrom = forkedFrom
         self.residentBytes = residentBytes
+        self.peakResidentBytes = peakResidentBytes
         self.memoryLimitBytes = memoryLimitBytes
     }
 

@@ -108,7 +108,7 @@ package struct GrowthStory: Sendable {
         return lines.map { $0.hasPrefix("note: ") ? String($0.dropFirst(6)) : $0 }
     }
 
-    /// `92 % of all growth was allocated at cache.cpp:42, in Cache::put.`
+    /// Where most of the growth was allocated: `92 % of all growth was allocated at cache.cpp:42, in Cache::put`.
     var culprit: String {
         guard let row = grown.first else {
             return "No site grew by more than the error of the counts."
@@ -122,7 +122,7 @@ package struct GrowthStory: Sendable {
         row.key.line > 0 ? ", in " + TextReport.shortName(row.site.frame.function) : ""
     }
 
-    /// `10000 of 10000 blocks allocated there since early are still live.`
+    /// How much of what was allocated there is still live; `nil` when that can't be told.
     var survivors: String? {
         guard let row = grown.first, let survivors = row.survivors, survivors.allocObjects > 0
         else {

@@ -65,9 +65,17 @@ package struct TextReport: Sendable {
         if let recording = facts.recording { parts.append(recordingWords(recording)) }
         if facts.duration > 0 { parts.append("after \(Quantity.duration(facts.duration))") }
         if let resident = facts.process?.residentBytes {
-            parts.append("RSS \(Quantity.precise(resident))")
+            parts.append("RSS \(Quantity.precise(resident))" + peak(facts))
         }
         return parts.isEmpty ? "" : "   " + parts.joined(separator: ", ")
+    }
+
+    /// ` (peak 45.0 MiB)`, where resident memory was noticeably more.
+    private static func peak(_ facts: SnapshotFacts) -> String {
+        guard let resident = facts.process?.residentBytes,
+            let peak = facts.process?.peakResidentBytes, Double(peak) > Double(resident) * 1.05
+        else { return "" }
+        return " (peak \(Quantity.precise(peak)))"
     }
 
     /// How much is recorded: `exact`, or `auto: sampled every 64 KiB at 1.2 % CPU`.

@@ -55,6 +55,7 @@ import Testing
                     base.facts.period = first
                     base.facts.process?.residentBytes = first
                     base.facts.process?.memoryLimitBytes = second
+                    base.facts.process?.peakResidentBytes = first
                     base.facts.process?.pid = first
                     base.facts.recording?.intervalBytes = second
                     base.facts.recording?.statistics = [
@@ -68,6 +69,7 @@ import Testing
                     current.facts.duration = first
                     current.facts.process?.residentBytes = second
                     current.facts.process?.memoryLimitBytes = first
+                    current.facts.process?.peakResidentBytes = first
                     current.facts.process?.pid = first
                     try HostileNumberTests.reportAll(base, current)
                 }

@@ -17,7 +17,8 @@ package struct SnapshotFixture {
             capturedAt: 1_790_000_000_000_000_000, duration: 60_000_000_000, period: 1,
             process: ProcessFacts(
                 pid: 4711, startTicks: 100, image: "abc", executable: "/app/server",
-                arguments: ["/app/server", "--port", "80"], residentBytes: 30 << 20),
+                arguments: ["/app/server", "--port", "80"], residentBytes: 30 << 20,
+                peakResidentBytes: 45 << 20),
             recording: RecordingFacts(
                 mode: "auto", state: "recording", maxDepth: 128, cutEpoch: 1,
                 epochs: [EpochFacts(startedAfter: 0, reason: "start")], regionBytes: 16 << 20))
