@@ -185,6 +185,28 @@ bool lp_buckets_remove(struct lp_live_table *table, struct lp_live_area *area, u
     return false;
 }
 
+static bool find_in(const struct lp_bucket *bucket, uint32_t place, struct lp_live_block *block) {
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t word = lp_load_acquire_u64(&bucket->words[i]);
+        if (word >> ADDRESS_SHIFT != place || LP_SLOT_COUNTER(word) == 0) continue;
+        *block = unpack(word, lp_load_relaxed_u32(&bucket->size_lows[i]));
+        return block->interval_index != LP_SLOT_MARK;
+    }
+    return false;
+}
+
+bool lp_buckets_find(struct lp_live_area *area, uintptr_t address, struct lp_live_block *block) {
+    uint32_t place = place_of(address);
+    uint32_t home = home_of(place);
+    for (unsigned level = count_levels(area); level-- > 0;) {
+        for (uint32_t i = 0; i < WINDOW; i++) {
+            if (find_in(&level_at(area, level)[(home + i) & level_mask(level)], place, block))
+                return true;
+        }
+    }
+    return false;
+}
+
 // ---- Revising ----
 
 // Buckets revised at a time: 64 KiB.

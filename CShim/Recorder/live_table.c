@@ -135,6 +135,13 @@ bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_li
     return is_removed;
 }
 
+bool lp_live_find(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block) {
+    if ((address & 7) != 0 || address >> LP_ADDRESS_BITS != 0) return false;
+    struct lp_live_area *area = area_of(table, address, false);
+    if (area == NULL) return false;
+    return lp_shadow_find(table, area, address, block) || lp_buckets_find(area, address, block);
+}
+
 // ---- Revising ----
 //
 // A block is revised in three steps, for many blocks at a time: its slot is marked, the kernel makes

@@ -228,6 +228,22 @@ static void resume(void) {
     lp_process_change_token();
 }
 
+// ---- Answering ----
+
+static void look_up(struct lp_header *header) {
+    uint32_t asked = LP_LOOKUP_ASKED;
+    if (lp_compare_exchange_u32(&header->lookup, &asked, LP_LOOKUP_UNDER_WAY)) {
+        struct lp_live_block block = {.counter = 0};
+        uintptr_t address = (uintptr_t)lp_load_relaxed_u64(&header->lookup_address);
+        if (!lp_live_find(&lp_process.live, address, &block)) block.counter = 0;
+        lp_store_relaxed_u64(&header->lookup_size, block.size);
+        lp_store_relaxed_u32(&header->lookup_counter, block.counter);
+        lp_store_release_u32(&header->lookup, LP_LOOKUP_ANSWERED);
+    }
+    // Also what nobody asked properly: or every allocation would come by here.
+    __atomic_fetch_and(&header->wanted, ~(uint32_t)LP_WANTED_LOOKUP, __ATOMIC_RELAXED);
+}
+
 // Whether the constructor that starts recording or refuses to is still to come.
 static bool is_before_start(void) {
     return lp_process_state() == LP_PROCESS_NEW && !inherited.has_started && !inherited.stays_off;
@@ -239,6 +255,8 @@ bool lp_recorder_look(void) {
     if (state == LP_PROCESS_NEW && inherited.has_started) begin_in_child();
     if (lp_process.header == NULL) return false;
     uint32_t wanted = lp_load_relaxed_u32(&lp_process.header->wanted);
+    if ((wanted & LP_WANTED_LOOKUP) != 0) look_up(lp_process.header);
+    wanted &= ~(uint32_t)LP_WANTED_LOOKUP;
     if (state == LP_PROCESS_RECORDING && wanted == LP_WANTED_PAUSED) pause();
     if (state == LP_PROCESS_PAUSED && wanted == LP_WANTED_RECORDING) resume();
     return lp_process_state() == LP_PROCESS_RECORDING;

@@ -43,6 +43,12 @@ package struct Region: Sendable {
     /// when the region can't be written, or its process does not record and never will.
     package func request(recording: Bool) throws(CaptureError) {
         let file = try RegionFile(path: path, forRequests: true)
+        _ = try headerForRequests(file)
+        file.request(wanted: recording ? LP_WANTED_RECORDING : LP_WANTED_PAUSED)
+    }
+
+    /// Throws when the target does not record and never will.
+    private func headerForRequests(_ file: borrowing RegionFile) throws(CaptureError) -> lp_header {
         let header = try RegionHeader(of: file).raw
         guard runningProcess() != nil, header.state != UInt32(LP_STATE_ENDED) else {
             throw .unsupported("\(path) is of a process that has ended")
@@ -51,7 +57,45 @@ package struct Region: Sendable {
             throw .unsupported(
                 "process \(header.pid) can't record: " + RegionWords.offReason(header.off_reason))
         }
-        file.request(wanted: recording ? LP_WANTED_RECORDING : LP_WANTED_PAUSED)
+        return header
+    }
+
+    /// The block that begins at `address` in the running target, as a snapshot of that block alone, without symbols;
+    /// `nil` when no recorded block that is live begins there.
+    ///
+    /// The shim looks it up when the target allocates next, in sampled mode when it takes a sample next. Throws when
+    /// it does not within `patience` seconds, or when the region can't be written.
+    package func block(at address: UInt64, patience: Double) throws(CaptureError) -> Snapshot? {
+        let process = runningProcess()
+        let file = try RegionFile(path: path, forRequests: true)
+        guard file.lock() else {
+            throw .unsupported("another leakprof asks about \(path) just now")
+        }
+        let wanted = try headerForRequests(file).wanted & UInt32(LP_WANTED_PAUSED)
+        file.ask(about: address, wanted: wanted)
+        defer { file.withdrawQuestion(wanted: wanted) }
+        var left = patience
+        while true {
+            let header = try RegionHeader(of: file)
+            if header.raw.lookup == UInt32(LP_LOOKUP_ANSWERED) {
+                guard header.raw.lookup_counter != 0 else { return nil }
+                let tables = try RegionTables(of: file, header: header)
+                let counter = Int(header.raw.lookup_counter)
+                guard
+                    var snapshot = SnapshotBuilder(tables).build(
+                        blockOf: counter, bytes: header.raw.lookup_size)
+                else { throw .damaged(path: path, what: "the answer refers to no counter") }
+                let facts = FactsReader(tables: tables, process: process, damagedRecords: 0)
+                snapshot.facts = facts.read(mappings: snapshot.mappings)
+                return snapshot
+            }
+            guard left > 0, runningProcess() != nil else {
+                throw .unsupported(
+                    "process \(header.raw.pid) did not answer: it does so when it allocates next")
+            }
+            usleep(5000)
+            left -= 0.005
+        }
     }
 
     /// Whether allocations are recorded now.

@@ -115,7 +115,27 @@ struct RegionFile: ~Copyable {
     /// Asks the shim to record or to pause; `wanted` is one of LP_WANTED_*.
     func request(wanted: Int32) { write(UInt32(wanted), to: \lp_header.wanted) }
 
-    private func write(_ value: UInt32, to field: PartialKeyPath<lp_header>) {
+    /// Keeps other analyzers from asking, until this is released; false when one does so already.
+    ///
+    /// Never waits: whoever holds the lock may be the target.
+    func lock() -> Bool { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 }
+
+    /// Asks which block begins at `address`; `wanted` is what is wanted besides.
+    func ask(about address: UInt64, wanted: UInt32) {
+        write(address, to: \lp_header.lookup_address)
+        write(UInt32(LP_LOOKUP_ASKED), to: \lp_header.lookup)
+        write(wanted | UInt32(LP_WANTED_LOOKUP), to: \lp_header.wanted)
+    }
+
+    /// Takes the question back, answered or not.
+    func withdrawQuestion(wanted: UInt32) {
+        write(wanted, to: \lp_header.wanted)
+        write(UInt32(LP_LOOKUP_NONE), to: \lp_header.lookup)
+    }
+
+    private func write(
+        _ value: some FixedWidthInteger & BitwiseCopyable, to field: PartialKeyPath<lp_header>
+    ) {
         guard let offset = MemoryLayout<lp_header>.offset(of: field) else { return }
         _ = withUnsafeBytes(of: value) { bytes in
             try? descriptor.writeAll(toAbsoluteOffset: Int64(offset), bytes)

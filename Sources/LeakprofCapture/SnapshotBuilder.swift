@@ -41,6 +41,18 @@ struct SnapshotBuilder {
         return (snapshot, damagedRecords)
     }
 
+    /// A snapshot of one block that is counted by the counter of this index; `nil` when there is no such counter.
+    consuming func build(blockOf counter: Int, bytes: UInt64) -> Snapshot? {
+        guard tables.counters.indices.contains(counter), tables.counters[counter].epoch != 0
+        else { return nil }
+        for module in tables.modules.dropFirst() { snapshot.mappings.append(mapping(module)) }
+        let size = Int64(clamping: bytes)
+        add(
+            AllocationCounts(allocObjects: 1, allocSpace: size, inuseObjects: 1, inuseSpace: size),
+            stack: tables.counters[counter].stack, epoch: UInt32(tables.counters[counter].epoch))
+        return snapshot
+    }
+
     private func mapping(_ module: lp_module) -> Mapping {
         // A record that was never finished keeps its place, so that indices stay right.
         guard module.published == 1, module.end > module.start else {

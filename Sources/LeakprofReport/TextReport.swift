@@ -102,6 +102,25 @@ package struct TextReport: Sendable {
         }
     }
 
+    // MARK: One block
+
+    /// Where the only block of a snapshot was allocated; `address` is what the user calls it.
+    package func lines(ofBlock snapshot: Snapshot, at address: String) -> [String] {
+        let report = TopReport(of: snapshot, grouping: Grouping(groupBy: .stack))
+        guard let row = report.rows.first, let sample = snapshot.samples.first else { return [] }
+        let epochs = snapshot.facts.recording?.epochs ?? []
+        var line =
+            "\(address): size=\(Quantity.bytes(sample.counts.inuseSpace)), birth epoch \(sample.epoch)"
+        if epochs.indices.contains(Int(sample.epoch) - 1) {
+            let began = epochs[Int(sample.epoch) - 1].startedAfter
+            line +=
+                began == 0
+                ? ", from the start of the recording on"
+                : ", which began \(Quantity.duration(began)) after the recording"
+        }
+        return ([line] + details(of: row.key) + Self.warnings(snapshot.facts)).map(Sanitized.line)
+    }
+
     // MARK: Two snapshots
 
     /// The report on a comparison with a snapshot that the user calls `base`.

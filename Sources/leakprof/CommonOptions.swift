@@ -56,13 +56,31 @@ struct SourceReader {
         let pid = source.runningProcessID
         let owner = source.owner
         var snapshot = try source.capture(startsEpoch: startsEpoch)
-        guard source.needsSymbols else { return snapshot }
+        if source.needsSymbols { symbolize(&snapshot, pid: pid, owner: owner) }
+        return snapshot
+    }
+
+    /// Reads the snapshot of one block of a running process; `nil` when there is none.
+    func block(
+        at address: UInt64, of source: Source, patience: Double
+    ) throws(CaptureError) -> Snapshot? {
+        guard case .region(let region) = source, let pid = source.runningProcessID else {
+            throw .unsupported("that is not a running process under the shim")
+        }
+        let owner = source.owner
+        guard var snapshot = try region.block(at: address, patience: patience) else { return nil }
+        symbolize(&snapshot, pid: pid, owner: owner)
+        return snapshot
+    }
+
+    private func symbolize(
+        _ snapshot: inout Snapshot, pid: Int32?, owner: (user: UInt32, group: UInt32)?
+    ) {
         symbols.prepareServers()
         SymbolReader(
             pid: pid, owner: owner, debugDirectories: symbols.debugDirectories,
             asksServers: symbols.debuginfod
         ).symbolize(&snapshot)
-        return snapshot
     }
 }
 

@@ -16,7 +16,8 @@ struct LeakprofCommand: ParsableCommand {
         version: Leakprof.version,
         subcommands: [
             RunCommand.self, SnapshotCommand.self, TopCommand.self, DiffCommand.self,
-            FlamegraphCommand.self, ReportCommand.self, ExportCommand.self, AttachCommand.self,
+            FlamegraphCommand.self, ReportCommand.self, ExportCommand.self, WhenceCommand.self,
+            AttachCommand.self,
             DetachCommand.self,
             DoctorCommand.self, InspectCommand.self, SymbolizeCommand.self,
         ])

@@ -23,7 +23,12 @@ private final class Table: @unchecked Sendable {
 
     func remove(_ address: UInt) -> lp_live_block? {
         var block = lp_live_block()
-        return lp_live_remove(pointer, address, &block, nil) ? block : nil
+        let isFound = lp_live_find(pointer, address, &block)
+        let size = block.size
+        let isRemoved = lp_live_remove(pointer, address, &block, nil)
+        // Looking finds what removing does, and changes nothing.
+        #expect(isFound == isRemoved && (!isFound || size == block.size))
+        return isRemoved ? block : nil
     }
 }
 
@@ -80,6 +85,7 @@ private final class Table: @unchecked Sendable {
         }
 
         for (address, size) in expected { #expect(table.remove(address)?.size == size) }
+        for address in expected.keys { #expect(table.remove(address) == nil) }
     }
 
     @Test(arguments: [false, true])

@@ -6,11 +6,12 @@
 //   offset 0                                                                        region_bytes
 //   | header | statistics | intervals | epochs | modules | strings | buckets | nodes | counters |
 //
-// Who writes. The shim is the only writer of everything but two fields: `epoch_request`, which an
-// analyzer may raise to ask for a new birth epoch, and `wanted`, with which it starts and pauses
-// recording. Nothing is ever removed or moved: tables are filled by taking the
-// next index with an atomic add on `*_used`, writing the record, then publishing it (a release store or
-// a compare-and-swap that makes it reachable). A record that was taken but never published is all zero.
+// Who writes. The shim is the only writer of everything but a few fields of the header:
+// `epoch_request`, which an analyzer may raise to ask for a new birth epoch, `wanted`, with which it
+// starts and pauses recording, and `lookup`, with which it asks about one live block. Nothing is ever
+// removed or moved: tables are filled by taking the next index with an atomic add on `*_used`, writing
+// the record, then publishing it (a release store or a compare-and-swap that makes it reachable). A
+// record that was taken but never published is all zero.
 //
 // How to read it without stopping the writer. Copy with pread(2), never through a mapping: the target
 // may truncate the file at any time. Copy in the order counters, nodes, modules, strings. A published
@@ -34,7 +35,7 @@
 // "LEAKREG1" in memory order. Written last during creation, with release order.
 #define LP_MAGIC 0x314745524b41454cULL
 // Raised whenever the meaning of a field changes. Readers refuse every other value.
-#define LP_LAYOUT_VERSION 3
+#define LP_LAYOUT_VERSION 4
 
 // Bytes. A region smaller than the minimum has no room for its tables; the maximum bounds a reader.
 #define LP_REGION_BYTES_MIN 262144
@@ -74,6 +75,14 @@
 // Values of `wanted`.
 #define LP_WANTED_RECORDING 0
 #define LP_WANTED_PAUSED 1
+// Besides either: an answer to `lookup`. The shim takes it away.
+#define LP_WANTED_LOOKUP 2
+
+// Values of `lookup`. An analyzer that asks holds the file's lock (flock).
+#define LP_LOOKUP_NONE 0
+#define LP_LOOKUP_ASKED 1     // by the analyzer, after `lookup_address`
+#define LP_LOOKUP_UNDER_WAY 2 // by the shim
+#define LP_LOOKUP_ANSWERED 3  // by the shim, after what it found
 
 // Values of `off_reason`.
 #define LP_OFF_NONE 0
@@ -184,8 +193,8 @@ struct lp_header {
     uint64_t next_epoch_ns;      // atomic; monotonic time at which the clock starts the next epoch
     uint64_t last_active_ns;     // atomic; monotonic time of a recent allocation
     uint32_t wanted;             // atomic; an analyzer's: LP_WANTED_*
-    uint32_t reserved1;
-    uint64_t reserved2;
+    uint32_t lookup;             // atomic; LP_LOOKUP_*
+    uint64_t lookup_address;     // an analyzer's: where a block begins
 
     // How many records of each table are taken; atomic, only grow. May exceed the capacity.
     uint32_t epochs_used;
@@ -199,7 +208,9 @@ struct lp_header {
     uint32_t reserved3;
     uint64_t copied_realtime_ns;
     uint64_t copied_monotonic_ns;
-    uint64_t reserved4[2];
+    uint64_t lookup_size;    // of the block that was looked up, in bytes
+    uint32_t lookup_counter; // its counter, 0: no block that is live and recorded begins there
+    uint32_t reserved4;
 };
 
 // When an epoch began. Epoch n is record n - 1.

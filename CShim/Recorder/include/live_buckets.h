@@ -14,6 +14,9 @@ bool lp_buckets_insert(struct lp_live_table *table, struct lp_live_area *area, u
 bool lp_buckets_remove(struct lp_live_table *table, struct lp_live_area *area, uintptr_t address,
                        struct lp_live_block *block, bool is_announced);
 
+// As lp_live_find(), within an area.
+bool lp_buckets_find(struct lp_live_area *area, uintptr_t address, struct lp_live_block *block);
+
 // Revises the area's blocks; its first address is `base`.
 void lp_buckets_revise(const struct lp_revising *revising, struct lp_live_area *area, uintptr_t base);
 

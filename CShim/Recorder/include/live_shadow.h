@@ -88,6 +88,15 @@ static inline bool lp_shadow_insert(struct lp_live_table *table, struct lp_live_
     return lp_compare_exchange_u64(slot, &old, word);
 }
 
+static inline bool lp_shadow_find(struct lp_live_table *table, struct lp_live_area *area,
+                                  uintptr_t address, struct lp_live_block *block) {
+    uint64_t *slot = lp_shadow_word(area, address);
+    uint64_t word = slot == NULL ? 0 : lp_load_acquire_u64(slot);
+    if (word == 0 || word >> LP_SHADOW_PLACE_SHIFT != (address >> 3 & 3)) return false;
+    *block = lp_shadow_unpack(table, word);
+    return true;
+}
+
 static inline bool lp_shadow_remove(struct lp_live_table *table, struct lp_live_area *area,
                                     uintptr_t address, struct lp_live_block *block, bool is_announced) {
     uint64_t *slot = lp_shadow_word(area, address);

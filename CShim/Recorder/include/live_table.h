@@ -64,6 +64,10 @@ bool lp_live_insert(struct lp_live_table *table, uintptr_t address, const struct
 bool lp_live_remove(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block,
                     uintptr_t *removing);
 
+// Reads the block at `address` into `*block`; false when it is not in the table, or is just being
+// revised. Any thread; the block may be freed meanwhile.
+bool lp_live_find(struct lp_live_table *table, uintptr_t address, struct lp_live_block *block);
+
 // What lp_live_revise() asks and tells; `argument` is passed through.
 struct lp_live_revision {
     // Decides on a block that was recorded under the interval; it may change the block's interval.
