@@ -11,6 +11,8 @@ final class DebugInformation {
     private let addressSection: UnsafeRawBufferPointer
     /// By the code they cover, sorted; read on first use.
     private lazy var unitRanges = readUnitRanges()
+    /// Whether a unit leaves what it knows of functions to a .dwo file, which is not read.
+    private(set) var isSplit = false
     private var units: [Dwarf_Off: DwarfUnit] = [:]
     private var tables: [TableKey: Abbreviations] = [:]
     /// How many more address ranges, and abbreviations and their attributes, are kept.
@@ -107,11 +109,19 @@ final class DebugInformation {
                 format: DieAttribute.Format(
                     version: version, addressBytes: Int(addressBytes),
                     offsetBytes: Int(offsetBytes)))
+            isSplit = isSplit || hasSplitFile(place.firstDie)
             for range in self.ranges(ofDieAt: place.firstDie) {
                 ranges.append(UnitRange(low: range.low, high: range.high, place: place))
             }
         }
         return ranges.sorted { ($0.low, $0.high) < ($1.low, $1.high) }
+    }
+
+    private func hasSplitFile(_ unit: Dwarf_Off) -> Bool {
+        var die = Dwarf_Die()
+        guard dwarf_offdie(handle, unit, &die) != nil else { return false }
+        return dwarf_hasattr(&die, UInt32(DW_AT_dwo_name)) != 0
+            || dwarf_hasattr(&die, UInt32(DW_AT_GNU_dwo_name)) != 0
     }
 
     /// What is needed to read the unit's DIEs.

@@ -63,6 +63,9 @@ final class DwflModule {
     /// Whether there is debug information, in the file or in a separate one.
     var hasDebugInformation: Bool { debugInformation != nil }
 
+    /// Whether a part of it is in .dwo files (split DWARF), which are not read; known once frames were asked for.
+    var hasUnreadDebugInformation: Bool { debugInformation?.isSplit ?? false }
+
     /// The frames at a runtime address, innermost inlined function first; empty when neither debug
     /// information nor a symbol covers it.
     func frames(at address: UInt64) -> [Frame] {

@@ -93,6 +93,10 @@ package final class Symbolizer {
             snapshot.mappings[index].symbols = coverage
             if !module.hasDebugInformation {
                 snapshot.facts.notes.append("\(mapping.path): no debug information, so no lines")
+            } else if module.hasUnreadDebugInformation {
+                snapshot.facts.notes.append(
+                    "\(mapping.path): debug information in .dwo files is not read, so inlined calls are missing"
+                )
             }
         case .missing(let reason):
             for location in locations {

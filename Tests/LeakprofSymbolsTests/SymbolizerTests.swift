@@ -224,6 +224,22 @@ struct Build: Sendable, CustomTestStringConvertible {
         #expect(snapshot.mappings[0].symbols.hasInlineFrames)
     }
 
+    /// Split DWARF leaves what it knows of functions to other files, which are not read.
+    @Test(arguments: ["-gdwarf-4", "-gdwarf-5"])
+    func `what is in files of its own is said to be missing`(version: String) async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let build = Build(name: "split", flags: ["-O2", "-g", version, "-gsplit-dwarf"])
+        let (path, addresses) = try await compile(build, in: directory)
+        let snapshot = symbolized(path, addresses, build, buildID: try await buildID(path))
+        let frames = snapshot.locations.compactMap(\.frames.first)
+        #expect(frames.allSatisfy { $0.file.hasSuffix("inlined-calls.cpp") && $0.line > 0 })
+        #expect(
+            snapshot.facts.notes
+                == [
+                    "\(path): debug information in .dwo files is not read, so inlined calls are missing"
+                ])
+    }
+
     @Test func `another build of the same name is not believed`() async throws {
         let directory = try TemporaryDirectory(in: "/tmp")
         let (path, addresses) = try await compile(Build.all[1], in: directory)
