@@ -291,8 +291,16 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size) {
 
 // ---- Asking ----
 
-EXPORT size_t malloc_usable_size(void *block) {
+static SLOW size_t slow_usable_size(void *block) {
     if (block == NULL) return 0;
     if (lp_early_owns(block)) return lp_early_size(block);
     return lp_has_next_allocator() ? lp_next.malloc_usable_size(block) : 0;
+}
+
+// Redis asks for the size of every block, when it gets it and when it frees it.
+EXPORT size_t malloc_usable_size(void *block) {
+    bool is_early = (uintptr_t)block - (uintptr_t)lp_early_arena < LP_EARLY_ARENA_BYTES;
+    bool is_late = !is_early && lp_early_overflow_count == 0 &&
+                   __atomic_load_n(&lp_next.is_found, __ATOMIC_ACQUIRE) != 0;
+    return __builtin_expect(is_late, 1) ? lp_next.malloc_usable_size(block) : slow_usable_size(block);
 }
