@@ -16,7 +16,7 @@ STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wsh
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-programs compare-stacks fuzz sanitize bench bench-symbols bench-snapshot lint format install dist \
-	man clean
+	man pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ install: build ## install below PREFIX (/usr/local): program, shim, completions,
 
 dist: ## make a tarball for Debian 12 hosts that have no Swift
 	script/dist
+
+pictures: build ## make the pictures of the README anew, from the samples
+	script/pictures
 
 man: ## write docs/leakprof.1 anew from the program's own help
 	swift package --allow-writing-to-package-directory generate-manual
