@@ -111,10 +111,27 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         checkJSON(try? JSONReport.bytes(of: reverse))
         checkText(FoldedReport.lines(of: snapshot, sampleType: .allocSpace))
         checkText(FoldedReport.lines(base: Snapshot(), current: snapshot))
+        checkForms(of: snapshot, report)
         checkSVG(
             choice % 2 == 0
                 ? FlameGraph(of: snapshot, name: "one").svg()
                 : FlameGraph(base: Snapshot(), current: snapshot, names: ("one", "two")).svg())
+    }
+
+    private static func checkForms(of snapshot: Snapshot, _ report: TopReport) {
+        checkJSON(try? SpeedscopeReport.bytes(of: snapshot, name: "one", tool: "fuzz"))
+        checkJSON(
+            try? SpeedscopeReport.bytes(
+                base: Snapshot(), current: snapshot, names: ("one", "two"), tool: "fuzz"))
+        checkText(lines(MassifReport.bytes(of: snapshot, tool: "fuzz"), separator: "\n"))
+        checkText(lines(CSVReport.bytes(of: report), separator: "\r\n"))
+        require(
+            (try? ProfileEncoder.encodeDifference(
+                base: snapshot, current: snapshot, tool: "fuzz")) != nil, "no difference")
+    }
+
+    private static func lines(_ bytes: [UInt8], separator: String) -> [String] {
+        bytes.split(separator: separator.utf8).map { String(decoding: $0, as: UTF8.self) }
     }
 
     private static func checkText(_ lines: [String]) {

@@ -17,6 +17,54 @@ package enum ProfileEncoder {
         try builder.add(snapshot.facts, tool: tool)
         return try Gzip.compress(builder.finish())
     }
+
+    /// One profile that every reader of pprof shows as the comparison of two snapshots.
+    ///
+    /// It holds the samples of `current`, and those of `base` with negative values and the label
+    /// `pprof::base`, which is what `go tool pprof -diff_base` makes of two files: percentages are of the base.
+    /// Birth epochs and variances, which belong to one snapshot, are left out. `tool` is as in
+    /// ``encode(_:tool:)``.
+    package static func encodeDifference(
+        base: Snapshot, current: Snapshot, tool: String
+    ) throws -> [UInt8] {
+        // The main program of the current one comes first.
+        let mappings =
+            current.mappings + base.mappings.filter { !current.mappings.contains($0) }
+        var builder = ProfileBuilder()
+        builder.addSampleTypes()
+        builder.add(mappings)
+        var locations = LocationTable()
+        let currentIndices = locations.add(current, mappings)
+        let baseIndices = locations.add(base, mappings)
+        builder.add(locations.locations)
+        builder.addPlain(current.samples.map { ($0.stack.map { currentIndices[$0] }, $0.counts) })
+        builder.addBase(
+            base.samples.map { ($0.stack.map { baseIndices[$0] }, .zero - $0.counts) })
+        try builder.add(
+            SnapshotFacts(
+                capturedAt: current.facts.capturedAt, period: current.facts.period), tool: tool)
+        return try Gzip.compress(builder.finish())
+    }
+}
+
+/// The locations of two snapshots, each once.
+private struct LocationTable {
+    private(set) var locations: [LeakprofModel.Location] = []
+    private var indices: [LeakprofModel.Location: Int] = [:]
+
+    /// - Parameter mappings: What those of the snapshot become.
+    /// - Returns: By location of the snapshot, where it is in the table.
+    mutating func add(_ snapshot: Snapshot, _ mappings: [LeakprofModel.Mapping]) -> [Int] {
+        let mappingIndices = snapshot.mappings.map { mappings.firstIndex(of: $0) }
+        return snapshot.locations.map { original in
+            var location = original
+            location.mapping = original.mapping.flatMap { mappingIndices[$0] }
+            if let known = indices[location] { return known }
+            indices[location] = locations.count
+            locations.append(location)
+            return locations.count - 1
+        }
+    }
 }
 
 /// The JSON behind `leakprof:` in a profile's comment.
@@ -35,6 +83,8 @@ enum LabelKey {
     static let epoch = "epoch"
     static let varianceObjects = "inuse_objects_variance"
     static let varianceSpace = "inuse_space_variance"
+    /// Of samples that a comparison subtracts; pprof's own name for it.
+    static let base = "pprof::base"
 }
 
 /// Puts a profile together; the numbers are those of profile.proto.
@@ -155,6 +205,36 @@ private struct ProfileBuilder {
                     writer.label(Label(key: epoch, value: Int64(sample.epoch), unit: 0))
                 }
                 for label in variances { writer.label(label) }
+            }
+        }
+    }
+
+    /// Stacks as indices of locations, and their sums.
+    mutating func addPlain(_ samples: [(stack: [Int], counts: AllocationCounts)]) {
+        add(samples) { _ in }
+    }
+
+    /// The same, labelled as what is subtracted.
+    mutating func addBase(_ samples: [(stack: [Int], counts: AllocationCounts)]) {
+        let key = index(of: LabelKey.base)
+        let value = index(of: "true")
+        add(samples) { writer in
+            writer.message(3) { label in
+                label.number(1, key)
+                label.number(2, value)
+            }
+        }
+    }
+
+    private mutating func add(
+        _ samples: [(stack: [Int], counts: AllocationCounts)],
+        label: (inout ProtobufWriter) -> Void
+    ) {
+        for (stack, counts) in samples {
+            self.samples.message(2) { writer in
+                writer.numbers(1, stack.lazy.map { UInt64($0 + 1) })
+                writer.numbers(2, SampleType.allCases.lazy.map { UInt64(bitPattern: counts[$0]) })
+                label(&writer)
             }
         }
     }

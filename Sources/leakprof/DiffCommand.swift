@@ -1,6 +1,8 @@
 internal import ArgumentParser
 internal import LeakprofAnalysis
+internal import LeakprofCapture
 internal import LeakprofModel
+internal import LeakprofPprof
 internal import LeakprofReport
 
 struct DiffCommand: ParsableCommand {
@@ -32,6 +34,12 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Write folded stacks with two values, base and current.")
     var folded = false
 
+    @Flag(help: "Write one pprof profile that go tool pprof and others show as the comparison.")
+    var pprof = false
+
+    @Flag(help: "Write a file for speedscope.app: what grew, what shrank, and both.")
+    var speedscope = false
+
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
@@ -42,11 +50,11 @@ struct DiffCommand: ParsableCommand {
     @OptionGroup var options: ReportOptions
 
     func validate() throws {
-        guard [svg, json, folded].count(where: { $0 }) <= 1 else {
-            throw ValidationError("ask for one of --svg, --json and --folded at a time")
-        }
-        guard output == nil || svg || json || folded else {
-            throw ValidationError("-o needs one of --svg, --json and --folded; text goes to stdout")
+        let forms = [svg, json, folded, pprof, speedscope].count { $0 }
+        let names = "--svg, --json, --folded, --pprof and --speedscope"
+        guard forms <= 1 else { throw ValidationError("ask for one of \(names) at a time") }
+        guard output == nil || forms == 1 else {
+            throw ValidationError("-o needs one of \(names); text goes to stdout")
         }
     }
 
@@ -92,6 +100,20 @@ struct DiffCommand: ParsableCommand {
             let lines = FoldedReport.lines(
                 base: before, current: after, sampleType: options.sampleType)
             return (Array((lines.joined(separator: "\n") + "\n").utf8), "folded")
+        }
+        if pprof {
+            return (
+                try ProfileEncoder.encodeDifference(
+                    base: before, current: after, tool: Leakprof.tool), "pb.gz"
+            )
+        }
+        if speedscope {
+            return (
+                try SpeedscopeReport.bytes(
+                    base: before, current: after,
+                    names: (base.lastPathComponent, current.lastPathComponent),
+                    sampleType: options.sampleType, tool: Leakprof.tool), "speedscope.json"
+            )
         }
         return nil
     }

@@ -36,8 +36,12 @@ import Testing
     @Test(arguments: [
         (["top"], "Missing expected argument '<source>'"),
         (["diff", "a"], "Missing expected argument '<current>'"),
-        (["diff", "a", "b", "--svg", "--json"], "one of --svg, --json and --folded"),
+        (["diff", "a", "b", "--svg", "--json"], "ask for one of --svg, --json,"),
         (["diff", "a", "b", "-o", "x"], "-o needs one of"),
+        (
+            ["export", "x", "--format", "massif", "--sample-type", "inuse_objects"],
+            "massif counts bytes"
+        ),
         (["top", "x", "--group-by", "planet"], "planet"),
         (["top", "x", "--limit", "-1"], "limit"),
         (["run", "--interval", "soon", "--", "true"], "--interval soon is not a size"),

@@ -1,8 +1,9 @@
 import LeakprofAnalysis
 import LeakprofModel
-import LeakprofReport
 import LeakprofTestSupport
 import Testing
+
+@testable import LeakprofReport
 
 /// Two snapshots of one run in which a cache grew, a buffer shrank, and the rest stayed.
 enum ReportFixture {
@@ -149,5 +150,54 @@ enum ReportFixture {
             sum + (line.split(separator: " ").last.flatMap { Int64($0) } ?? 0)
         }
         #expect(sum == ReportFixture.current.totals.inuseSpace)
+    }
+
+    private func expect(_ bytes: [UInt8], matches name: String) {
+        #expect(Golden.difference(String(decoding: bytes, as: UTF8.self), name) == nil)
+    }
+
+    @Test func `speedscope`() throws {
+        expect(
+            try SpeedscopeReport.bytes(of: ReportFixture.current, name: "late", tool: "test"),
+            matches: "current.speedscope.json")
+        expect(
+            try SpeedscopeReport.bytes(
+                base: ReportFixture.base, current: ReportFixture.current,
+                names: ("early", "late \"2\"\u{1b}"), tool: "test"),
+            matches: "diff.speedscope.json")
+    }
+
+    @Test func `massif`() {
+        expect(
+            MassifReport.bytes(of: ReportFixture.current, tool: "test"), matches: "current.massif")
+    }
+
+    @Test func `comma-separated values`() {
+        for groupBy in [GroupBy.line, .stack] {
+            let report = TopReport(
+                of: ReportFixture.sampled, grouping: Grouping(groupBy: groupBy))
+            expect(CSVReport.bytes(of: report), matches: "top-\(groupBy.rawValue).csv")
+        }
+    }
+
+    @Test(arguments: [
+        ("plain", "plain"), ("", ""), ("a,b", "\"a,b\""), ("say \"x\"", "\"say \"\"x\"\"\""),
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"), ("+1", "'+1"),
+        ("-[Cache put:]", "'-[Cache put:]"),
+        ("@SUM(A1,A2)", "\"'@SUM(A1,A2)\""), ("\t=1\r\n2", "\u{fffd}=1\u{fffd}\u{fffd}2"),
+        (",\u{301}", "\",\u{301}\""),
+    ])
+    func `no name is a formula, or two fields, or two lines`(name: String, field: String) {
+        #expect(Array(CSVReport.text(name).utf8) == Array(field.utf8))
+    }
+
+    @Test func `a stack deeper than massif's is cut, and nothing is lost`() {
+        var fixture = SnapshotFixture()
+        fixture.add((0..<5000).map { "f\($0)" }, blocks: 1, size: 7)
+        let lines = String(
+            decoding: MassifReport.bytes(of: fixture.snapshot, tool: "test"), as: UTF8.self
+        ).split(separator: "\n")
+        #expect(lines.contains("mem_heap_B=7"))
+        #expect(lines.last?.hasSuffix(": f4800 (in server)") == true)
     }
 }
