@@ -82,9 +82,12 @@ let package = Package(
             ],
             exclude: ["profile.proto"], swiftSettings: swiftSettings),
         .target(
+            name: "LeakprofFormats", dependencies: ["LeakprofModel", "LeakprofPprof"],
+            swiftSettings: swiftSettings),
+        .target(
             name: "LeakprofCapture",
             dependencies: [
-                "LeakprofModel", "LeakprofPprof", "CLeakprofLayout",
+                "LeakprofModel", "LeakprofPprof", "LeakprofFormats", "CLeakprofLayout",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: swiftSettings),
@@ -123,7 +126,8 @@ let package = Package(
             name: "LeakprofFuzzing",
             dependencies: [
                 "CLeakprofRecorder", "CLeakprofLayout", "LeakprofModel", "LeakprofCapture",
-                "LeakprofSymbols", "LeakprofPprof", "LeakprofAnalysis", "LeakprofReport",
+                "LeakprofSymbols", "LeakprofPprof", "LeakprofFormats", "LeakprofAnalysis",
+                "LeakprofReport",
             ],
             path: "Fuzz/Entries", swiftSettings: swiftSettings),
         tests(
@@ -134,6 +138,7 @@ let package = Package(
             ["LeakprofFuzzing", "LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
         tests("LeakprofModelTests", ["LeakprofModel"]),
         tests("LeakprofPprofTests", ["LeakprofPprof", "LeakprofModel"]),
+        tests("LeakprofFormatsTests", ["LeakprofFormats", "LeakprofPprof", "LeakprofModel"]),
         tests("LeakprofCaptureTests", ["LeakprofCapture", "LeakprofModel", "CLeakprofLayout"]),
         tests("LeakprofSymbolsTests", ["LeakprofSymbols", "LeakprofModel"]),
         tests("LeakprofAnalysisTests", ["LeakprofAnalysis", "LeakprofModel"]),
@@ -142,7 +147,10 @@ let package = Package(
             golden: true),
         tests(
             "EndToEndTests",
-            ["LeakprofModel", "LeakprofPprof", "LeakprofAnalysis", "LeakprofCapture"],
+            [
+                "LeakprofModel", "LeakprofPprof", "LeakprofFormats", "LeakprofAnalysis",
+                "LeakprofCapture",
+            ],
             golden: true),
     ]
 )

@@ -2,6 +2,7 @@ internal import CLeakprofLayout
 internal import Glibc
 internal import LeakprofAnalysis
 internal import LeakprofCapture
+internal import LeakprofFormats
 internal import LeakprofModel
 internal import LeakprofPprof
 internal import LeakprofReport
@@ -15,6 +16,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case region
     /// A file that claims to be a pprof profile, compressed or not.
     case pprof
+    /// A file that claims to be another tool's heap profile.
+    case formats
     /// What a target left in /tmp/perf-PID.map.
     case perfMap = "perf-map"
     /// The unwind information of a module of the target, as the shim reads it.
@@ -27,6 +30,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .region: Self.readRegion(bytes, in: scratch)
         case .pprof: Self.readProfile(bytes)
+        case .formats: Self.readFormats(bytes)
         case .perfMap: Self.readPerfMap(bytes)
         case .cfi: CFIImage(bytes)?.check()
         }
@@ -63,6 +67,12 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         require(snapshot.isConsistent, "an index that leads nowhere")
         require(
             snapshot.locations.allSatisfy { !$0.frames.isEmpty }, "a location without a frame")
+        readBack(snapshot)
+    }
+
+    private static func readFormats(_ bytes: [UInt8]) {
+        guard let snapshot = try? HeapProfile.decode(bytes) else { return }
+        require(snapshot.isConsistent, "an index that leads nowhere")
         readBack(snapshot)
     }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LeakprofFormats
 package import LeakprofModel
 internal import LeakprofPprof
 internal import SystemPackage
@@ -7,7 +8,7 @@ internal import SystemPackage
 package enum Source: Sendable {
     /// A region, and the process that writes it if that is running.
     case region(Region)
-    /// A file with a pprof profile.
+    /// A file with a pprof profile, or a heap profile of another tool.
     case profile(path: String)
 
     /// Finds out what `text` names: a process ID, a process name, a region, or a snapshot file.
@@ -28,7 +29,7 @@ package enum Source: Sendable {
         return .region(try region(ofProcess: try pid(named: text), directory))
     }
 
-    /// Reads the snapshot, without symbols when it comes from a region.
+    /// Reads the snapshot; frames that the source has no names for are left to be looked up.
     ///
     /// For `startsEpoch`, see ``Region/capture(startsEpoch:)``.
     package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
@@ -36,7 +37,7 @@ package enum Source: Sendable {
         case .region(let region): return try region.capture(startsEpoch: startsEpoch)
         case .profile(let path):
             do {
-                return try ProfileDecoder.decode(try Self.contents(of: path))
+                return try HeapProfile.decode(try Self.contents(of: path))
             } catch let error as ProfileError {
                 throw .badProfile(path: path, reason: error.description)
             } catch let error as CaptureError {
@@ -52,15 +53,20 @@ package enum Source: Sendable {
         if case .region(let region) = self { region.runningProcessID() } else { nil }
     }
 
-    /// The user and the group the target has, or had; `nil` when that is not known.
+    /// The user and the group the target has, or had, or the file belongs to; `nil` when that is not known.
     package var owner: (user: UInt32, group: UInt32)? {
-        guard case .region(let region) = self else { return nil }
-        return region.owner()
+        switch self {
+        case .region(let region): return region.owner()
+        case .profile(let path):
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            return (status.st_uid, status.st_gid)
+        }
     }
 
-    /// Whether frames still have to be looked up.
-    package var needsSymbols: Bool {
-        if case .region = self { true } else { false }
+    /// Whether what it has of files is their paths alone, as in other tools' profiles.
+    package var trustsPaths: Bool {
+        if case .region = self { false } else { true }
     }
 
     // MARK: Files

@@ -11,7 +11,7 @@ package enum ProfileDecoder {
     package static let sizeLimit = 1 << 30
 
     /// How much a file of so many bytes may hold: profiles shrink to a tenth, and zeros to a thousandth.
-    static func decompressedLimit(ofFile bytes: Int) -> Int {
+    package static func decompressedLimit(ofFile bytes: Int) -> Int {
         min(sizeLimit, max(64 << 20, 200 * min(bytes, sizeLimit)))
     }
 

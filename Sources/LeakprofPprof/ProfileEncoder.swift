@@ -52,8 +52,7 @@ private struct LocationTable {
     private(set) var locations: [LeakprofModel.Location] = []
     private var indices: [LeakprofModel.Location: Int] = [:]
 
-    /// - Parameter mappings: What those of the snapshot become.
-    /// - Returns: By location of the snapshot, where it is in the table.
+    /// Returns where each location of the snapshot is in the table; the snapshot's mappings are found in `mappings`.
     mutating func add(_ snapshot: Snapshot, _ mappings: [LeakprofModel.Mapping]) -> [Int] {
         let mappingIndices = snapshot.mappings.map { mappings.firstIndex(of: $0) }
         return snapshot.locations.map { original in

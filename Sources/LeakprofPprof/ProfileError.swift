@@ -12,7 +12,8 @@ package enum ProfileError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .compression(let reason): "it can't be unpacked: \(reason)"
-        case .unrecognized: "it is neither a pprof profile nor a recording region"
+        case .unrecognized:
+            "it is neither a pprof profile nor a recording region, nor another tool's heap profile"
         case .inconsistent(let what): "the profile is damaged: \(what)"
         case .notAHeapProfile(let types):
             "it is a profile, but not of a heap: it holds \(types.joined(separator: ", "))"

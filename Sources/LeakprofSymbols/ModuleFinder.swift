@@ -2,12 +2,15 @@ internal import CElfutils
 internal import Glibc
 internal import LeakprofModel
 
-/// Finds the file a mapping came from: the very file, by its build ID, never another one of its name.
+/// Finds the file a mapping came from: the very file, by its build ID, never another one of its name unless
+/// paths are trusted.
 struct ModuleFinder {
     /// The running target in the analyzer's pid namespace; `nil` when it is gone.
     let pid: Int32?
     /// Directories with separate debug files, searched for the file itself when it is gone.
     let debugDirectories: [String]
+    /// See ``Symbolizer/Options/trustsPaths``.
+    let trustsPaths: Bool
     let callbacks: UnsafePointer<Dwfl_Callbacks>
 
     enum Finding {
@@ -31,11 +34,7 @@ struct ModuleFinder {
                     descriptor: descriptor, path: candidate, start: mapping.start,
                     callbacks: callbacks)
             else { continue }
-            // Without a build ID only the kernel can vouch for the file.
-            if mapping.buildID.isEmpty ? module.buildID.isEmpty : module.buildID == mapping.buildID
-            {
-                return .found(module)
-            }
+            if isOfMapping(module, mapping) { return .found(module) }
             sawOtherBuild = true
         }
         if mapping.path.hasPrefix("linux-vdso"), let module = ownVdso(as: mapping) {
@@ -43,6 +42,12 @@ struct ModuleFinder {
         }
         if sawOtherBuild { return .missing("the file has been replaced since by another build") }
         return .missing(sawAnyFile ? "it is not an ELF file" : "the file is gone")
+    }
+
+    private func isOfMapping(_ module: DwflModule, _ mapping: Mapping) -> Bool {
+        // Without a build ID only the kernel can vouch for the file.
+        mapping.buildID.isEmpty
+            ? trustsPaths || module.buildID.isEmpty : module.buildID == mapping.buildID
     }
 
     private func candidates(for mapping: Mapping) -> [String] {

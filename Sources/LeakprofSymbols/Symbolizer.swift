@@ -11,9 +11,12 @@ package final class Symbolizer {
     package struct Options: Sendable {
         /// More directories with separate debug files, searched like /usr/lib/debug.
         package var debugDirectories: [String]
+        /// Whether a file is taken at its path's word where the mapping has no build ID to tell it by.
+        package var trustsPaths: Bool
 
-        package init(debugDirectories: [String] = []) {
+        package init(debugDirectories: [String] = [], trustsPaths: Bool = false) {
             self.debugDirectories = debugDirectories
+            self.trustsPaths = trustsPaths
         }
     }
 
@@ -31,7 +34,7 @@ package final class Symbolizer {
         let pathPlace = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: 1)
         pathPlace.initialize(to: path)
         finder = ModuleFinder(
-            pid: pid, debugDirectories: directories,
+            pid: pid, debugDirectories: directories, trustsPaths: options.trustsPaths,
             callbacks: leakprof_dwfl_callbacks(pathPlace))
         perfMap = pid.map(PerfMap.find(pid:)) ?? .none
     }

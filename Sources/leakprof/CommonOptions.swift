@@ -56,7 +56,10 @@ struct SourceReader {
         let pid = source.runningProcessID
         let owner = source.owner
         var snapshot = try source.capture(startsEpoch: startsEpoch)
-        if source.needsSymbols { symbolize(&snapshot, pid: pid, owner: owner) }
+        // Snapshot files have their frames; regions and some other tools' profiles have addresses alone.
+        if snapshot.locations.contains(where: \.frames.isEmpty) {
+            symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
+        }
         return snapshot
     }
 
@@ -69,16 +72,18 @@ struct SourceReader {
         }
         let owner = source.owner
         guard var snapshot = try region.block(at: address, patience: patience) else { return nil }
-        symbolize(&snapshot, pid: pid, owner: owner)
+        symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
         return snapshot
     }
 
     private func symbolize(
-        _ snapshot: inout Snapshot, pid: Int32?, owner: (user: UInt32, group: UInt32)?
+        _ snapshot: inout Snapshot, pid: Int32?, owner: (user: UInt32, group: UInt32)?,
+        trustsPaths: Bool
     ) {
         symbols.prepareServers()
         SymbolReader(
             pid: pid, owner: owner, debugDirectories: symbols.debugDirectories,
+            trustsPaths: trustsPaths,
             asksServers: symbols.debuginfod
         ).symbolize(&snapshot)
     }

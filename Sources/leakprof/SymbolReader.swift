@@ -15,6 +15,8 @@ struct SymbolReader {
     /// Whose the target is; `nil` when that is not known.
     let owner: (user: UInt32, group: UInt32)?
     let debugDirectories: [String]
+    /// Whether files are taken at their paths' word where there is no build ID to tell them by.
+    let trustsPaths: Bool
     /// Whether servers may be asked, which takes as long as it takes.
     let asksServers: Bool
 
@@ -112,6 +114,7 @@ struct SymbolReader {
         if let pid { arguments += ["--pid", "\(pid)"] }
         if let owner { arguments += ["--user", "\(owner.user)", "--group", "\(owner.group)"] }
         for directory in debugDirectories { arguments += ["--debug-dir", directory] }
+        if trustsPaths { arguments.append("--trust-paths") }
         if asksServers { arguments += ["--patience", "0"] }
         var child: pid_t = 0
         let status = CStrings.with(arguments) { arguments in

@@ -27,6 +27,9 @@ struct SymbolizeCommand: ParsableCommand {
     @Option(name: .customLong("debug-dir"))
     var debugDirectories: [String] = []
 
+    @Flag(help: "Take files at their paths' word where a mapping has no build ID.")
+    var trustPaths = false
+
     @Option(help: "Seconds that one file may take; 0 is for ever.")
     var patience: UInt32 = 300
 
@@ -52,7 +55,9 @@ struct SymbolizeCommand: ParsableCommand {
         for index in snapshot.locations.indices { snapshot.locations[index].frames = [] }
         var progress = Progress("looking up symbols")
         let symbolizer = Symbolizer(
-            pid: pid, options: Symbolizer.Options(debugDirectories: debugDirectories))
+            pid: pid,
+            options: Symbolizer.Options(
+                debugDirectories: debugDirectories, trustsPaths: trustPaths))
         symbolizer.symbolize(&snapshot, willRead: begin) { progress.update($0) }
         begin(-1)
         progress.finish()

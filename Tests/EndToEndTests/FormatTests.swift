@@ -1,3 +1,4 @@
+import LeakprofFormats
 import LeakprofModel
 import LeakprofPprof
 import LeakprofTestSupport
@@ -82,5 +83,158 @@ private struct Growth {
         let diff = try await growth.leakprof("diff", "early", "late", "--speedscope", "-o", "-")
         #expect(diff.contains("\"name\":\"grown\",\"samples\":[\n"))
         #expect(diff.contains("2468000"))
+    }
+}
+
+/// What other tools write of a real program, read by leakprof.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct OtherToolsWriteTests {
+    /// Runs Samples/steady-growth.c until it has grown three times, under whatever the command line and the
+    /// environment say, and returns the files in its directory that begin with `name`.
+    private func grow(
+        _ command: [String] = [], environment: [String: String?] = [:],
+        in directory: TemporaryDirectory, files name: String
+    ) async throws -> [String] {
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let whole = command + [sample.path]
+        let finished = try await Programs.run(
+            whole[0], Array(whole.dropFirst()), environment: environment,
+            directory: directory.path, input: "1\n2\n3\n")
+        #expect(finished.status == 0, "\(finished.errors)")
+        return Files.names(in: directory.path).filter { $0.hasPrefix(name) }
+    }
+
+    private func top(_ file: String, in directory: TemporaryDirectory) async throws -> [Substring] {
+        try await Programs.succeed(
+            BuiltProducts.leakprof, ["top", file], directory: directory.path
+        ).split(separator: "\n")
+    }
+
+    @Test func `gperftools' heap profiler`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let files = try await grow(
+            environment: [
+                "LD_PRELOAD": "libtcmalloc.so.4", "HEAPPROFILE": directory.path + "/profile",
+            ], in: directory, files: "profile")
+        let last = try #require(files.last)
+        let lines = try await top(last, in: directory)
+        #expect(
+            lines[1].hasSuffix(
+                "steady-growth.c:7: size=3615 KiB, count=3000, average=1234 B     grow  < main"),
+            "\(lines)")
+        // The tool's own reader says the same.
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let theirs = try await Programs.succeed(
+            "google-pprof", ["--text", "--show_bytes", sample.path, last],
+            directory: directory.path)
+        #expect(theirs.contains(/3702000 +[0-9.]+% +[0-9.]+% +3702000 +[0-9.]+% grow/))
+    }
+
+    @Test func `jemalloc's profiler`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let files = try await grow(
+            environment: [
+                "LD_PRELOAD": "libjemalloc.so.2",
+                "MALLOC_CONF": "prof:true,prof_final:true,lg_prof_sample:0,prof_prefix:"
+                    + directory.path + "/je",
+            ], in: directory, files: "je")
+        let lines = try await top(try #require(files.last), in: directory)
+        // Of its size classes, not of what was asked for.
+        #expect(lines[1].contains("steady-growth.c:7: size=3"), "\(lines)")
+        #expect(lines[1].contains("count=3000"), "\(lines)")
+    }
+
+    @Test func `jemalloc's samples become estimates`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let files = try await grow(
+            environment: [
+                "LD_PRELOAD": "libjemalloc.so.2",
+                "MALLOC_CONF": "prof:true,prof_final:true,lg_prof_sample:12,prof_prefix:"
+                    + directory.path + "/je",
+            ], in: directory, files: "je")
+        let bytes = try Files.bytes(of: directory.path + "/" + (try #require(files.last)))
+        let snapshot = try HeapProfile.decode(bytes)
+        let totals = snapshot.totals
+        // Its size class is 1280; a thousandth of all runs is further away than five standard errors.
+        let error = Double(snapshot.variance.inuseSpace).squareRoot()
+        #expect(error > 0)
+        let live = try #require(
+            snapshot.samples.map(\.counts.inuseSpace).max().map(Double.init))
+        #expect(abs(live - 3000 * 1280) < 5 * error, "\(live) ± \(error), of \(totals)")
+    }
+
+    @Test func `massif's files and heaptrack's, as massif and folded`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        _ = try await grow(
+            [
+                "valgrind", "-q", "--tool=massif", "--detailed-freq=1",
+                "--massif-out-file=\(directory.path)/massif.out",
+            ], in: directory, files: "massif")
+        let massif = try await top("massif.out", in: directory)
+        #expect(massif[1].contains("steady-growth.c:7: size=3615 KiB"), "\(massif)")
+        #expect(massif[1].hasSuffix("grow  < main"))
+
+        let files = try await grow(
+            ["heaptrack", "-o", "\(directory.path)/heaptrack"], in: directory, files: "heaptrack")
+        try await Programs.succeed(
+            "heaptrack_print",
+            [
+                try #require(files.last), "--print-flamegraph", "leaked.folded",
+                "--flamegraph-cost-type", "leaked",
+            ], directory: directory.path)
+        let folded = try await top("leaked.folded", in: directory)
+        #expect(folded[1].hasPrefix("grow: size=3615 KiB"), "\(folded)")
+    }
+
+    @Test func `V8's sampling heap profiler`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let script = """
+            globalThis.kept = [];
+            globalThis.put = function put() { kept.push(new Array(1000).fill(kept)); };
+            for (let i = 0; i < 1000; i++) put();
+            """
+        try Files.write(Array(script.utf8), to: directory.path + "/cache.js")
+        try await Programs.succeed(
+            "node",
+            [
+                "--heap-prof", "--heap-prof-interval=4096", "--heap-prof-name=v8.heapprofile",
+                "cache.js",
+            ], directory: directory.path)
+        let lines = try await top("v8.heapprofile", in: directory)
+        let match = try #require(
+            lines[1].firstMatch(of: /\/cache.js:2: size=(?<size>[0-9]+) KiB/), "\(lines)")
+        // 1,000 arrays of 8,016 bytes; the standard error of V8's estimate is 1.4 % of that.
+        #expect((7000...8700).contains(Int(match.size) ?? 0), "\(lines)")
+        #expect(lines[1].contains("     put  < "), "\(lines)")
+    }
+
+    /// The script in docs/formats.md, on a program of its own.
+    @Test func `tracemalloc, by the script in the documentation`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let page = try Files.text(of: BuiltProducts.root + "/docs/formats.md")
+        let script = try #require(
+            page.firstMatch(of: /```python\n((?s).*?)\n```/).map { String($0.output.1) })
+        let program = """
+            import tracemalloc
+            tracemalloc.start(25)
+            def put(n): return bytes(n)
+            kept = [put(1000 + i) for i in range(100)]
+            snapshot = tracemalloc.take_snapshot()
+
+            """
+        try Files.write(Array((program + script + "\n").utf8), to: directory.path + "/app.py")
+        try await Programs.succeed("python3", ["app.py"], directory: directory.path)
+        let lines = try await top("heap.folded", in: directory)
+        // 100 bytes objects with headers of 33 bytes: 1000 + … + 1099 + 3300 bytes.
+        #expect(lines[1].contains("app.py:3: size=106 KiB"), "\(lines)")
+    }
+
+    @Test func `our own speedscope, folded and massif files come back`() async throws {
+        let growth = try await Growth()
+        for form in ["speedscope", "folded", "massif"] {
+            _ = try await growth.leakprof("export", "late", "--format", form, "-o", form)
+            let top = try await growth.leakprof("top", form, "--group-by", "function")
+            #expect(top.contains("grow"), "\(form)")
+            #expect(top.contains("size=3615 KiB"), "\(form)")
+        }
     }
 }
