@@ -69,6 +69,8 @@ let package = Package(
         // System libraries.
         .systemLibrary(name: "CElfutils", pkgConfig: "libdw", providers: [.apt(["libdw-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        // For its header; the library is loaded when a URL is read.
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CDemanglers", linkerSettings: [.linkedLibrary("iberty")]),
         .systemLibrary(name: "CLinux"),
 
@@ -87,7 +89,7 @@ let package = Package(
         .target(
             name: "LeakprofCapture",
             dependencies: [
-                "LeakprofModel", "LeakprofPprof", "LeakprofFormats", "CLeakprofLayout",
+                "LeakprofModel", "LeakprofPprof", "LeakprofFormats", "CLeakprofLayout", "CCurl",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: swiftSettings),

@@ -13,6 +13,11 @@ package struct FunctionName: Sendable {
             qualified = demangled
             return
         }
+        // Go writes no parameters, and the receivers of methods in parentheses: "main.(*Cache).Put.func1".
+        guard !demangled.contains(".(*") else {
+            qualified = demangled
+            return
+        }
         let end = Self.endOfName(bytes)
         if Self.swiftPhrases.contains(where: { demangled.hasPrefix($0) }) {
             // "closure #1 (Swift.Int) -> () in main.run() -> ()"

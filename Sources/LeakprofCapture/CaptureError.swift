@@ -20,8 +20,10 @@ package enum CaptureError: Error, Equatable {
     case damaged(path: String, what: String)
     /// A profile that could not be read.
     case badProfile(path: String, reason: String)
-    /// A source this version can't read yet.
+    /// A source this version can't read.
     case unsupported(String)
+    /// A URL, without credentials, from which no profile came.
+    case unreachable(url: String, reason: String)
 }
 
 extension CaptureError: CustomStringConvertible {
@@ -41,6 +43,7 @@ extension CaptureError: CustomStringConvertible {
         case .damaged(let path, let what): "\(path) is damaged: \(what)"
         case .badProfile(let path, let reason): "can't read \(path): \(reason)"
         case .unsupported(let what): what
+        case .unreachable(let url, let reason): "can't get \(url): \(reason)"
         }
     }
 
@@ -48,7 +51,7 @@ extension CaptureError: CustomStringConvertible {
     package var advice: String {
         switch self {
         case .noSuchSource:
-            "give a process ID, a process name, a region, or a snapshot file"
+            "give a process ID, a process name, a region, a snapshot file, or an http URL"
         case .ambiguousName: "give one of these"
         case .notRecorded(let pid, _):
             "start the program with `leakprof run -- …`; `leakprof doctor \(pid)` says more"
@@ -58,6 +61,8 @@ extension CaptureError: CustomStringConvertible {
         case .layoutMismatch: "use the leakprof that came with the shim, or restart the program"
         case .damaged: "`leakprof inspect` shows the header"
         case .unsupported: "`leakprof --help` lists what can be read"
+        case .unreachable(let url, _):
+            "a look at what it answers: curl -v -o heap.pb.gz '\(url)'; a saved file is a source too"
         }
     }
 }

@@ -10,18 +10,18 @@ package enum Source: Sendable {
     case region(Region)
     /// A file with a pprof profile, or a heap profile of another tool.
     case profile(path: String)
+    /// A service that answers with a heap profile, such as Go's `/debug/pprof/heap`.
+    case url(ProfileURL)
 
-    /// Finds out what `text` names: a process ID, a process name, a region, or a snapshot file.
+    /// Finds out what `text` names: a process ID, a process name, a region, a snapshot file, or an
+    /// http or https URL.
     ///
     /// A file of that name wins over a process of that name. What dead processes left is looked for
     /// in `directory` and in the default recording directory.
     package static func resolve(
         _ text: String, directory: String? = nil
     ) throws(CaptureError) -> Source {
-        if text.hasPrefix("http://") || text.hasPrefix("https://") {
-            throw .unsupported(
-                "reading \(text) is not built yet; save it first: curl -o heap.pb.gz '\(text)'")
-        }
+        if let url = try ProfileURL(text) { return .url(url) }
         if let pid = Int32(text), pid > 0, access(text, F_OK) != 0 {
             return .region(try region(ofProcess: pid, directory))
         }
@@ -35,16 +35,16 @@ package enum Source: Sendable {
     package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         switch self {
         case .region(let region): return try region.capture(startsEpoch: startsEpoch)
-        case .profile(let path):
-            do {
-                return try HeapProfile.decode(try Self.contents(of: path))
-            } catch let error as ProfileError {
-                throw .badProfile(path: path, reason: error.description)
-            } catch let error as CaptureError {
-                throw error
-            } catch {
-                throw .unreadable(path: path, reason: "\(error)")
-            }
+        case .profile(let path): return try Self.decode(try Self.contents(of: path), of: path)
+        case .url(let url): return try Self.decode(try url.contents(), of: url.description)
+        }
+    }
+
+    private static func decode(_ bytes: [UInt8], of name: String) throws(CaptureError) -> Snapshot {
+        do throws(ProfileError) {
+            return try HeapProfile.decode(bytes)
+        } catch {
+            throw .badProfile(path: name, reason: error.description)
         }
     }
 
@@ -61,6 +61,8 @@ package enum Source: Sendable {
             var status = stat()
             guard stat(path, &status) == 0 else { return nil }
             return (status.st_uid, status.st_gid)
+        // Whoever answers may name any file: as root, it is read with the rights of nobody.
+        case .url: return (65534, 65534)
         }
     }
 
@@ -93,7 +95,17 @@ package enum Source: Sendable {
     }
 
     /// The file's bytes; refuses what can't be a profile by its size alone.
-    private static func contents(of path: String) throws -> [UInt8] {
+    private static func contents(of path: String) throws(CaptureError) -> [UInt8] {
+        do {
+            return try read(path)
+        } catch let error as CaptureError {
+            throw error
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
+    }
+
+    private static func read(_ path: String) throws -> [UInt8] {
         let file = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
         defer { try? file.close() }
         var bytes: [UInt8] = []

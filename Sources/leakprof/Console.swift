@@ -7,7 +7,7 @@ internal import LeakprofReport
 enum Console {
     /// Ends the process when stdout can't take them: a result that is not there is a failure.
     static func result(_ lines: [String]) {
-        let text = lines.map { Sanitized.line($0) + "\n" }.joined()
+        let text = lines.map { Sanitized.line(Credentials.hidden(in: $0)) + "\n" }.joined()
         do {
             try OutputFile.write(Array(text.utf8), to: "-")
         } catch {
@@ -17,7 +17,7 @@ enum Console {
     }
 
     static func say(_ line: String) {
-        write(Sanitized.line(line) + "\n")
+        write(Sanitized.line(Credentials.hidden(in: line)) + "\n")
     }
 
     /// Writes to stderr; if that can't be written, there is nowhere to say so.
@@ -40,12 +40,35 @@ enum Console {
     static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }
 
+/// What the user put into a URL and nobody else is to see: messages are kept in logs.
+enum Credentials {
+    /// The text without the user and the password of any URL in it.
+    static func hidden(in text: String) -> String {
+        let bytes = Array(text.utf8)
+        let mark = Array("://".utf8)
+        var result: [UInt8] = []
+        var position = 0
+        while position < bytes.count {
+            guard bytes[position...].starts(with: mark) else {
+                result.append(bytes[position])
+                position += 1
+                continue
+            }
+            let host = bytes[(position + mark.count)...].prefix { !"/?# '".utf8.contains($0) }
+            result += mark
+            position = host.lastIndex(of: UInt8(ascii: "@")).map { $0 + 1 } ?? host.startIndex
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+}
+
 /// An operation that failed, as the user reads it: what happened, on what, why, and what to try.
 struct Failure: Error, CustomStringConvertible {
     let description: String
 
     /// Both may have names in them that are the target's, or of a file.
     init(_ what: String, try advice: String) {
+        let (what, advice) = (Credentials.hidden(in: what), Credentials.hidden(in: advice))
         description = "\(Sanitized.line(what))\n       try: \(Sanitized.line(advice))"
     }
 

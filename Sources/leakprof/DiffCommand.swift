@@ -13,10 +13,10 @@ struct DiffCommand: ParsableCommand {
             leakprof diff early late --svg
 
             Rows are in tracemalloc's order: the largest change first. Both may be heap profiles of
-            other tools. Growth is not proof of a leak: a cache that warms up grows too.
+            other tools; docs/formats.md lists which. Growth is not proof of a leak: a cache that warms up grows too.
             """)
 
-    @Argument(help: "The earlier one: a process, a region, or a snapshot file.")
+    @Argument(help: "The earlier one: a process, a region, a snapshot file, or an http URL.")
     var base: String
 
     @Argument(help: "The later one.")

@@ -21,7 +21,7 @@ struct ExportCommand: ParsableCommand {
         case pprof, folded, speedscope, massif, csv, json
     }
 
-    @Argument(help: "A process ID, a process name, a region, or a snapshot file.")
+    @Argument(help: "A process ID, a process name, a region, a snapshot file, or an http URL.")
     var source: String
 
     @Option(help: "pprof, folded, speedscope, massif, csv, or json.")

@@ -15,9 +15,15 @@ struct SnapshotCommand: ParsableCommand {
             The process is not stopped. The file is a pprof profile: go tool pprof, Pyroscope, Parca and
             speedscope read it too. Blocks allocated later belong to a new birth epoch, so a later
             snapshot can tell them apart.
+
+            leakprof snapshot http://127.0.0.1:6060/debug/pprof/heap -o early
+
+            Of a Go service; ?gc=1 has it collect garbage first.
             """)
 
-    @Argument(help: "A process ID, a process name, or a region a process left.")
+    @Argument(
+        help: "A process ID, a process name, a region a process left, or the URL of a heap profile."
+    )
     var source: String
 
     @Option(

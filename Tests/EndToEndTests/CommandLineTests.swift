@@ -68,7 +68,10 @@ import Testing
         (["inspect", "1"], "libleakshim.so is not loaded in it"),
         (["run", "--", "no-such-program-anywhere"], "there is no program"),
         (["run", "--", "/etc/hostname"], "can't run /etc/hostname: "),
-        (["flamegraph", "http://127.0.0.1:1/debug/pprof/heap"], "curl -o"),
+        (
+            ["flamegraph", "http://127.0.0.1:1/debug/pprof/heap"],
+            "Failed to connect to 127.0.0.1 port 1"
+        ),
     ])
     func `what fails ends with 1 and says what to try`(arguments: [String], message: String)
         async throws

@@ -86,6 +86,111 @@ private struct Growth {
     }
 }
 
+/// A service's own heap profile, by its URL.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ServiceTests {
+    /// Samples/markets-go, built once.
+    private static let build = Task {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        try await Programs.succeed(
+            "go", ["build", "-trimpath", "-o", directory.path + "/markets-go", "."],
+            environment: [
+                "GOCACHE": directory.path + "/cache", "GOPATH": directory.path + "/go",
+                "GOPROXY": "off", "CGO_ENABLED": "0",
+            ], directory: BuiltProducts.root + "/Samples/markets-go")
+        return directory
+    }
+
+    /// Runs the service, and calls `body` with `http://127.0.0.1:PORT`.
+    private func withMarkets(_ body: @Sendable (String) async throws -> Void) async throws {
+        let program = try await Self.build.value.path + "/markets-go"
+        let (_, status) = try await Programs.with(
+            program, environment: ["MARKETS_EXACT": "1"]
+        ) { service in
+            let line = try await service.line(startingWith: "listening on ")
+            try await body("http://" + line.dropFirst("listening on ".count))
+        }
+        #expect(status == 0)
+    }
+
+    @Test func `the growing cache of a Go service is named by file and line`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        @Sendable func leakprof(_ arguments: String...) async throws -> String {
+            try await Programs.succeed(
+                BuiltProducts.leakprof, arguments, directory: directory.path)
+        }
+        try await withMarkets { service in
+            let heap = service + "/debug/pprof/heap?gc=1"
+            // A request by leakprof itself is one like any other; the answer is no profile.
+            @Sendable func request(from: Int, to: Int) async throws {
+                let keys = "\(service)/keys?from=\(from)&to=\(to)"
+                let finished = try await Programs.run(BuiltProducts.leakprof, ["top", keys])
+                #expect(finished.errors.contains("neither a pprof profile"))
+            }
+            try await request(from: 0, to: 10)
+            _ = try await leakprof("snapshot", heap, "-o", "early")
+            try await request(from: 5, to: 1010)
+            _ = try await leakprof("snapshot", heap, "-o", "late")
+        }
+        let lines = try await leakprof("diff", "early", "late").split(separator: "\n")
+        // 1,000 more of 1,024 numbers of 8 bytes. Now and then Go's runtime has a block of its own there, when
+        // making one has to help the garbage collector.
+        let expected =
+            /main.go:39: size=8080 KiB \(\+8000 KiB\), count=10[12][0-9] \(\+10[01][0-9]\), average=81[0-9]+ B/
+        #expect(lines[1].contains(expected), "\(lines)")
+        #expect(lines[1].contains("main.(*MarketsValueCache).getOrQueryMarketsValues  < "))
+        _ = try await leakprof("diff", "early", "late", "--svg", "-o", "diff.svg")
+        let image = try Files.text(of: directory.path + "/diff.svg")
+        #expect(image.contains("getOrQueryMarketsValues"))
+        try await Programs.succeed("xmllint", ["--noout", directory.path + "/diff.svg"])
+    }
+
+    @Test func `what a URL holds of secrets shows nowhere`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        try await withMarkets { service in
+            let secret = service.replacing("http://", with: "http://me:secret@")
+            let heap = secret + "/debug/pprof/heap"
+            for arguments in [
+                ["snapshot", heap, "-o", "kept"], ["top", heap],
+                ["export", heap, "--format", "json"],
+                ["diff", heap, heap], ["diff", heap, heap, "--speedscope", "-o", "-"],
+                ["top", secret + "/nothing"], ["top", secret],
+                ["top", "http://me:secret@127.0.0.1:1/x"],
+                ["top", heap, "--live-since", heap], ["top", "http://me:secret@[broken/x"],
+            ] {
+                let finished = try await Programs.run(
+                    BuiltProducts.leakprof, arguments, directory: directory.path)
+                #expect(!finished.output.contains("secret"), "\(arguments)")
+                #expect(!finished.errors.contains("secret"), "\(arguments): \(finished.errors)")
+            }
+            let kept = try Files.bytes(of: directory.path + "/kept")
+            let plain = try Gzip.decompress(kept, limit: 1 << 30)
+            #expect(!String(decoding: plain, as: UTF8.self).contains("secret"))
+            let names = Files.names(in: directory.path)
+            #expect(!names.contains { $0.contains("secret") }, "\(names)")
+        }
+    }
+
+    @Test func `each way to get no profile has its message`() async throws {
+        try await withMarkets { service in
+            for (url, message) in [
+                (
+                    service + "/nothing",
+                    "can't get \(service)/nothing: the server answered with status 404"
+                ),
+                (service, "has no path; Go's heap profile is at /debug/pprof/heap"),
+                (service + "/debug/pprof/goroutine", "not of a heap: it holds goroutine/count"),
+                (service + "/redirect?to=file:///etc/hostname", "Protocol \"file\""),
+                (service.replacing("http:", with: "https:") + "/x", "can't get https:"),
+            ] {
+                let finished = try await Programs.run(BuiltProducts.leakprof, ["top", url])
+                #expect(finished.status == 1)
+                #expect(finished.errors.contains(message), "\(finished.errors)")
+                #expect(finished.errors.contains("\n       try: "))
+            }
+        }
+    }
+}
+
 /// What other tools write of a real program, read by leakprof.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct OtherToolsWriteTests {
     /// Runs Samples/steady-growth.c until it has grown three times, under whatever the command line and the

@@ -38,6 +38,12 @@ import Testing
             "closure #1 in main.run"
         ),
         ("alloc::vec::Vec<T,A>::push", "alloc::vec::Vec<T,A>::push", "alloc::vec::Vec<…>::push"),
+        ("main.(*Cache).Put", "main.(*Cache).Put", "main.(*Cache).Put"),
+        (
+            "net/http.(*conn).serve.func1", "net/http.(*conn).serve.func1",
+            "net/http.(*conn).serve.func1"
+        ),
+        ("main.Map[...]", "main.Map[...]", "main.Map[...]"),
         ("libx.so+0x12", "libx.so+0x12", "libx.so+0x12"),
         ("[stack cut: depth limit]", "[stack cut: depth limit]", "[stack cut: depth limit]"),
         ("broken<<<(", "broken<<<(", "broken<<<("),

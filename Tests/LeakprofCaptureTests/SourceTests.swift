@@ -24,7 +24,8 @@ import Testing
         #expect(failure("1").contains("not being recorded"))
         #expect(failure(directory.path + "/text").contains("neither a pprof profile"))
         #expect(failure(directory.path + "/empty").contains("neither a pprof profile"))
-        #expect(failure("http://localhost:1/debug/pprof/heap").contains("curl"))
+        #expect(failure("http://localhost:1/debug/pprof/heap").contains("Failed to connect"))
+        #expect(failure("https://localhost").contains("has no path"))
     }
 
     @Test func `a directory is not a source`() throws {

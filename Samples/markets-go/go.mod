@@ -1,0 +1,3 @@
+module markets-go
+
+go 1.19
