@@ -273,7 +273,8 @@ import Testing
         ]
 
         let own = stage.folder("own")
-        let asRoot = try await Programs.run("env", ["LEAKPROF_DIR=\(own)"] + words)
+        let asRoot = try await Programs.run(
+            "env", ["LEAKPROF_DIR=\(own)"] + words, directory: stage.directory.path)
         let theirs = stage.folder("theirs", owner: Self.stranger)
         let asStranger = try await Programs.run(
             "setpriv", Self.asStranger(["env", "LEAKPROF_DIR=\(theirs)"] + words))
