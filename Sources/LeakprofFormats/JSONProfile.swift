@@ -4,8 +4,8 @@ internal import LeakprofPprof
 
 /// Heap profiles in JSON: V8's `.heapprofile`, and speedscope's files.
 enum JSONProfile {
-    /// The most bytes such a file may have; what is read of it takes some ten times as much memory.
-    static let sizeLimit = 128 << 20
+    /// The most bytes such a file may have; lists of nothing take thirty times as much memory.
+    static let sizeLimit = 64 << 20
 
     static func decode(_ bytes: [UInt8]) throws(ProfileError) -> Snapshot {
         guard bytes.count <= sizeLimit else {

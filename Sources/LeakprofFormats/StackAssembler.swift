@@ -13,8 +13,8 @@ struct StackAssembler {
     private var cost = 0
     private var entries = 0
 
-    private static let samplesLimit = 1 << 22
-    private static let locationsLimit = 1 << 22
+    private static let samplesLimit = 1 << 21
+    private static let locationsLimit = 1 << 20
     /// Frames on all stacks together, as in ProfileSize.
     private static let entriesLimit = 1 << 26
     /// What all frames of all stacks may cost, as in ProfileDecoder.

@@ -310,6 +310,7 @@ private func failure(_ text: String) -> String {
                 tree += String(repeating: "f", count: 1000) + "\n"
             }
             refused(tree, "more stacks than", 3)
+            refused("{" + String(repeating: " ", count: 64 << 20), "JSON of more than", 6)
             // Deeper JSON than any, and lists of lists.
             refused("{\"head\":" + String(repeating: "[", count: 1 << 20), "neither", 4)
             refused(String(repeating: "{\"head\":", count: 1 << 20), "neither", 5)
