@@ -1,6 +1,7 @@
 package import LeakprofModel
 
-/// Two snapshots merged into one tree of frames, from the outermost functions inwards.
+/// Two snapshots merged into one tree of frames, from the outermost functions inwards, and into another one
+/// from the allocation sites outwards.
 ///
 /// For each stack trace with a bytes in the base and b in the current snapshot, `kept` is min(a, b),
 /// `grown` max(0, b − a) and `shrunk` max(0, a − b). All three are never negative and add up, so a frame's
@@ -10,6 +11,8 @@ package struct ComparisonTree: Sendable {
     package struct Node: Sendable {
         package var frame: Frame
         package var module: String
+        /// The build ID of the module; empty when it has none.
+        package var buildID: String
         /// Lines of the function on these stacks, the one with the most growth first.
         package var lines: [Int64]
         package var kept: Int64
@@ -18,14 +21,33 @@ package struct ComparisonTree: Sendable {
         /// Blocks in the base and in the current snapshot.
         package var baseObjects: Int64
         package var currentObjects: Int64
+        /// The standard error of the change; 0 where all was recorded.
+        package var changeError: Int64
+        /// Whether what grew is worth a look, and whether what shrank is: see ``ComparisonTree/notable``.
+        package var hasNotableGrowth: Bool
+        package var hasNotableShrinkage: Bool
         /// Whether it is a leaf frame that only carries out the allocation.
         package var isMachinery: Bool
-        /// The frames called, most growth first, then most kept, then by name.
+        /// The frames called (among sites, the callers), most growth first, then by name; of one snapshot
+        /// alone, the largest first.
         package var children: [Node]
 
         package var base: Int64 { kept.saturatingAdd(shrunk) }
         package var current: Int64 { kept.saturatingAdd(grown) }
         package var change: Int64 { grown.saturatingSubtract(shrunk) }
+    }
+
+    /// How much of a tree is built.
+    package struct Limits: Sendable {
+        /// The share of everything, of all growth, or of all shrinkage that a frame has at least.
+        package var share: Double
+        /// The most frames of each of the two trees; the share is raised until that is enough.
+        package var frames: Int
+
+        package init(share: Double = 0, frames: Int = .max) {
+            self.share = share
+            self.frames = frames
+        }
     }
 
     /// Frames deeper than this, counted from the root, are left out: profiles from elsewhere may have
@@ -34,144 +56,35 @@ package struct ComparisonTree: Sendable {
 
     /// Stands for all stacks; its frame is empty.
     package var root: Node
+    /// Stands for all stacks; its children are the sites, theirs the callers, without allocation machinery.
+    package var sites: Node
+    /// Frames below ``root`` that the limits left out.
+    package var omitted: Int
     package var sampleType: SampleType
+    /// Changes smaller than this are not worth a look: 64 KiB, or a thousandth of all growth if that is more;
+    /// of blocks, a thousandth.
+    package var notable: Int64
 
     /// Merges the stacks of both snapshots that `filters` accept.
     ///
     /// Without a `base`, it is the tree of one snapshot, in which everything is `kept`.
     package init(
         base: Snapshot?, current: Snapshot, filters: Filters = Filters(),
-        sampleType: SampleType = .inuseSpace
+        sampleType: SampleType = .inuseSpace, limits: Limits = Limits()
     ) {
         self.sampleType = sampleType
-        var stacks: [[StackEntry]: Amounts] = [:]
+        var stacks = MergedStacks(sampleType: sampleType, filters: filters)
         if let base {
-            Self.add(base, filters, sampleType, to: &stacks) { amounts, value, objects in
-                amounts.base = amounts.base.saturatingAdd(value)
-                amounts.baseObjects = amounts.baseObjects.saturatingAdd(objects)
-            }
+            let cut = SnapshotDiff.cutEpoch(of: base, before: current)
+            stacks.add(base, .base, cut: cut)
+            stacks.add(current, .current, cut: cut)
+        } else {
+            stacks.add(current, .both, cut: nil)
         }
-        Self.add(current, filters, sampleType, to: &stacks) { amounts, value, objects in
-            if base == nil { amounts.base = amounts.base.saturatingAdd(value) }
-            amounts.current = amounts.current.saturatingAdd(value)
-            amounts.currentObjects = amounts.currentObjects.saturatingAdd(objects)
-        }
-        let builder = Builder(frame: Frame(function: ""), module: "", isMachinery: false)
-        for (stack, amounts) in stacks { builder.add(stack[...], amounts) }
-        root = builder.node()
-    }
-
-    private struct Amounts {
-        var base: Int64 = 0
-        var current: Int64 = 0
-        var baseObjects: Int64 = 0
-        var currentObjects: Int64 = 0
-    }
-
-    /// A frame as stacks of two snapshots are matched by it.
-    private struct StackEntry: Hashable {
-        var site: Site
-        var isMachinery: Bool
-    }
-
-    private static func add(
-        _ snapshot: Snapshot, _ filters: Filters, _ type: SampleType,
-        to stacks: inout [[StackEntry]: Amounts],
-        count: (inout Amounts, _ value: Int64, _ objects: Int64) -> Void
-    ) {
-        let frames = StackFrames(snapshot)
-        let measures = Measures(type)
-        for sample in snapshot.samples {
-            if let epoch = filters.bornAfterEpoch, sample.epoch <= epoch { continue }
-            // Sums below zero, as a profile of a difference has them, can't be drawn.
-            let amount = sample.counts[type]
-            guard amount > 0 else { continue }
-            let sites = frames.sites(of: sample)
-            let machinery = frames.machineryDepth(of: sample)
-            guard filters.accepts(sites.dropFirst(machinery)) else { continue }
-            let stack = sites.enumerated().suffix(depthLimit).reversed().map { index, site in
-                StackEntry(site: site, isMachinery: index < machinery)
-            }
-            count(&stacks[stack, default: Amounts()], amount, measures.count(sample.counts))
-        }
-    }
-
-    /// A node while its subtree is being put together.
-    private final class Builder {
-        private struct Key: Hashable {
-            var function: String
-            var file: String
-            var module: String
-        }
-
-        private let frame: Frame
-        private let module: String
-        private var isMachinery: Bool
-        private var linesByGrowth: [Int64: (grown: Int64, kept: Int64)] = [:]
-        private var kept: Int64 = 0
-        private var grown: Int64 = 0
-        private var shrunk: Int64 = 0
-        private var baseObjects: Int64 = 0
-        private var currentObjects: Int64 = 0
-        private var children: [Key: Builder] = [:]
-
-        init(frame: Frame, module: String, isMachinery: Bool) {
-            self.frame = frame
-            self.module = module
-            self.isMachinery = isMachinery
-        }
-
-        /// `stack` runs from this node's callee inwards.
-        func add(_ stack: ArraySlice<StackEntry>, _ amounts: Amounts) {
-            var node = self
-            node.count(amounts, line: 0)
-            for entry in stack {
-                let frame = entry.site.frame
-                let key = Key(
-                    function: frame.function, file: frame.file, module: entry.site.module)
-                let child =
-                    node.children[key]
-                    ?? Builder(
-                        frame: frame, module: entry.site.module, isMachinery: entry.isMachinery)
-                node.children[key] = child
-                child.isMachinery = child.isMachinery && entry.isMachinery
-                child.count(amounts, line: frame.line)
-                node = child
-            }
-        }
-
-        private func count(_ amounts: Amounts, line: Int64) {
-            let same = min(amounts.base, amounts.current)
-            let growth = amounts.current.saturatingSubtract(same)
-            kept = kept.saturatingAdd(same)
-            grown = grown.saturatingAdd(growth)
-            shrunk = shrunk.saturatingAdd(amounts.base.saturatingSubtract(same))
-            baseObjects = baseObjects.saturatingAdd(amounts.baseObjects)
-            currentObjects = currentObjects.saturatingAdd(amounts.currentObjects)
-            guard line != 0 else { return }
-            let seen = linesByGrowth[line] ?? (0, 0)
-            linesByGrowth[line] = (
-                seen.grown.saturatingAdd(growth), seen.kept.saturatingAdd(same)
-            )
-        }
-
-        func node() -> Node {
-            var frame = frame
-            let lines = linesByGrowth.sorted { left, right in
-                (right.value.grown, right.value.kept, left.key)
-                    < (left.value.grown, left.value.kept, right.key)
-            }.map(\.key)
-            frame.line = lines.first ?? 0
-            return Node(
-                frame: frame, module: module, lines: lines, kept: kept, grown: grown,
-                shrunk: shrunk, baseObjects: baseObjects, currentObjects: currentObjects,
-                isMachinery: isMachinery,
-                children: children.values.map { $0.node() }.sorted { left, right in
-                    if left.grown != right.grown { return left.grown > right.grown }
-                    if left.kept != right.kept { return left.kept > right.kept }
-                    return (left.frame.function, left.frame.file, left.module)
-                        < (right.frame.function, right.frame.file, right.module)
-                })
-        }
+        let tree = MergedTree(stacks, limits)
+        notable = tree.notable
+        root = tree.root()
+        omitted = tree.omitted
+        sites = InvertedTree(tree).root(limits)
     }
 }

@@ -89,7 +89,7 @@ package struct SnapshotDiff: Sendable {
 
     /// The last epoch that had begun when the base was taken; `nil` when epochs of the two have nothing
     /// to do with each other.
-    private static func cutEpoch(of base: Snapshot, before current: Snapshot) -> UInt32? {
+    static func cutEpoch(of base: Snapshot, before current: Snapshot) -> UInt32? {
         guard let first = base.facts.process, let second = current.facts.process,
             first.isSameRun(as: second), let recording = base.facts.recording,
             let later = current.facts.recording, recording.cutEpoch <= later.cutEpoch

@@ -185,4 +185,90 @@ private func randomSnapshot(_ random: inout SeededGenerator, cut: UInt32) -> Sna
         }
         #expect(depth == ComparisonTree.depthLimit)
     }
+
+    /// The example every other tool's picture gets wrong: `cache_put` comes out white, or what did not change
+    /// green, or what is gone not at all.
+    @Test func `a growing cache and all its callers carry the growth`() throws {
+        let mebibyte: Int64 = 1 << 20
+        func snapshot(_ sizes: KeyValuePairs<String, Int64>) -> Snapshot {
+            var fixture = SnapshotFixture()
+            for (name, size) in sizes {
+                fixture.add(
+                    ["main m.c:1", "handle h.c:1", "\(name) \(name).c:1", "malloc"], blocks: size,
+                    size: mebibyte)
+            }
+            return fixture.snapshot
+        }
+
+        let tree = ComparisonTree(
+            base: snapshot(["parse": 100, "cache_put": 10, "load": 500, "gone": 50]),
+            current: snapshot(["parse": 100, "cache_put": 910, "load": 500]))
+
+        let main = try #require(tree.root.children.first)
+        let handle = try #require(main.children.first)
+        for node in [tree.root, main, handle] {
+            #expect(node.kept == 610 * mebibyte)
+            #expect(node.grown == 900 * mebibyte)
+            #expect(node.shrunk == 50 * mebibyte)
+            #expect(node.hasNotableGrowth && node.hasNotableShrinkage)
+        }
+        #expect(
+            handle.children.map(\.frame.function) == ["cache_put", "gone", "load", "parse"])
+        #expect(handle.children.map { $0.grown / mebibyte } == [900, 0, 0, 0])
+        #expect(handle.children.map { $0.kept / mebibyte } == [10, 0, 500, 100])
+        #expect(handle.children.map { $0.shrunk / mebibyte } == [0, 50, 0, 0])
+        #expect(handle.children.map(\.hasNotableGrowth) == [true, false, false, false])
+        #expect(handle.children.map(\.hasNotableShrinkage) == [false, true, false, false])
+        // The same by site: malloc is nobody's line.
+        #expect(
+            tree.sites.children.map(\.frame.function) == ["cache_put", "gone", "load", "parse"])
+        #expect(tree.sites.children.map { $0.change / mebibyte } == [900, -50, 0, 0])
+        #expect(tree.sites.children.first?.children.first?.frame.function == "handle")
+    }
+
+    @Test func `sites merge what many paths reach`() throws {
+        var random = SeededGenerator(seed: 12)
+        for _ in 0..<30 {
+            let first = randomSnapshot(&random, cut: 3)
+            let second = randomSnapshot(&random, cut: 4)
+            let tree = ComparisonTree(base: first, current: second)
+            check(tree.sites)
+            #expect(tree.sites.kept == tree.root.kept && tree.sites.grown == tree.root.grown)
+            #expect(tree.sites.children.reduce(0) { $0 + $1.current } == tree.root.current)
+            let names = tree.sites.children.map(\.frame.function)
+            #expect(Set(names).count == names.count)
+        }
+    }
+
+    @Test func `limits leave out what is smallest`() {
+        var fixture = SnapshotFixture()
+        for site in 1...300 {
+            fixture.add(["main m.c:1", "f\(site) f.c:1"], blocks: 1, size: Int64(site))
+        }
+        let tree = ComparisonTree(
+            base: nil, current: fixture.snapshot, limits: .init(share: 0, frames: 100))
+        let kept = tree.root.children.first?.children ?? []
+        #expect(kept.count > 30 && kept.count < 100)
+        #expect(tree.omitted == 300 - kept.count)
+        #expect(kept.map(\.kept) == (0..<Int64(kept.count)).map { 300 - $0 })
+        #expect(tree.root.kept == 300 * 301 / 2)
+        #expect(tree.sites.children.count < 100)
+    }
+
+    @Test func `a change within the sampling error is not worth a look`() {
+        func tree(_ variance: Int64) -> ComparisonTree {
+            var base = SnapshotFixture()
+            var current = SnapshotFixture()
+            base.add(["main m.c:1", "put p.c:1"], blocks: 10, size: 1 << 20)
+            current.add(["main m.c:1", "put p.c:1"], blocks: 10, size: 1 << 20)
+            current.add(
+                ["main m.c:1", "put p.c:1"], blocks: 1, size: 1 << 20, epoch: 2,
+                variance: SamplingVariance(inuseObjects: 1, inuseSpace: variance))
+            current.snapshot.facts.recording?.cutEpoch = 2
+            return ComparisonTree(base: base.snapshot, current: current.snapshot)
+        }
+        #expect(tree((400 << 10) * (400 << 10)).root.hasNotableGrowth)
+        #expect(!tree((600 << 10) * (600 << 10)).root.hasNotableGrowth)
+        #expect(tree((600 << 10) * (600 << 10)).root.changeError == 600 << 10)
+    }
 }

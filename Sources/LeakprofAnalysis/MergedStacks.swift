@@ -1,0 +1,251 @@
+internal import LeakprofModel
+
+/// Sums of the stacks that end at, or run through, a node.
+struct MergedAmounts {
+    var kept: Int64 = 0
+    var grown: Int64 = 0
+    var shrunk: Int64 = 0
+    var baseObjects: Int64 = 0
+    var currentObjects: Int64 = 0
+    /// Variances of the base, of what the current snapshot has left of it, and of what was born since.
+    var baseVariance: Int64 = 0
+    var keptVariance: Int64 = 0
+    var bornVariance: Int64 = 0
+
+    /// Blocks in both snapshots are the same blocks with the same weights, and cancel out.
+    var changeVariance: Int64 {
+        bornVariance.saturatingAdd(max(0, baseVariance.saturatingSubtract(keptVariance)))
+    }
+
+    var all: Int64 { kept.saturatingAdd(grown).saturatingAdd(shrunk) }
+
+    static func += (left: inout Self, right: Self) {
+        left.kept = left.kept.saturatingAdd(right.kept)
+        left.grown = left.grown.saturatingAdd(right.grown)
+        left.shrunk = left.shrunk.saturatingAdd(right.shrunk)
+        left.baseObjects = left.baseObjects.saturatingAdd(right.baseObjects)
+        left.currentObjects = left.currentObjects.saturatingAdd(right.currentObjects)
+        left.baseVariance = left.baseVariance.saturatingAdd(right.baseVariance)
+        left.keptVariance = left.keptVariance.saturatingAdd(right.keptVariance)
+        left.bornVariance = left.bornVariance.saturatingAdd(right.bornVariance)
+    }
+}
+
+/// The stacks of two snapshots as one tree of frames with lines, outermost first.
+///
+/// Frames are numbers here: a snapshot of 100,000 stacks has a few thousand different ones, and comparing
+/// names for each frame of each stack would be most of the time a comparison takes.
+struct MergedStacks {
+    enum Side { case base, current, both }
+
+    /// What two frames must have in common to be one in a graph.
+    struct Function: Hashable {
+        var name: String
+        var file: String
+        var module: String
+        /// Of a frame without a symbol, which is nothing but an offset into this very build; else empty.
+        var build: String
+    }
+
+    struct Line: Hashable {
+        var function: Int32
+        var line: Int64
+    }
+
+    /// A frame on the stacks that run through it.
+    ///
+    /// The first node is the root; a node comes after its parent.
+    struct Node {
+        var parent: Int32
+        /// Index into ``lines``; -1 for the root.
+        var line: Int32
+        /// The site of the stacks that end here; -1 while none does.
+        var site: Int32 = -1
+        /// Whether a stack's site is here or further in.
+        var isWithinSite = false
+        /// Of the stacks that end here.
+        var base: Int64 = 0
+        var current: Int64 = 0
+        var amounts = MergedAmounts()
+    }
+
+    private(set) var functions: [Function] = []
+    /// Build IDs of the functions' modules.
+    private(set) var builds: [String] = []
+    private(set) var lines: [Line] = []
+    private(set) var nodes = [Node(parent: -1, line: -1)]
+    let sampleType: SampleType
+    /// Whether there is no base, so that nothing has grown.
+    private(set) var isSingle = false
+    private let filters: Filters
+    private var functionNumbers: [Function: Int32] = [:]
+    private var lineNumbers: [Line: Int32] = [:]
+    /// Node by its parent and line.
+    private var children: [UInt64: Int32] = [:]
+
+    init(sampleType: SampleType, filters: Filters) {
+        self.sampleType = sampleType
+        self.filters = filters
+    }
+
+    /// A frame of a location.
+    private struct Step {
+        var line: Int32
+        var isMachinery: Bool
+        var hasLine: Bool
+    }
+
+    /// Adds a snapshot's stacks; blocks born in the epoch `cut` or before are in the base as well.
+    mutating func add(_ snapshot: Snapshot, _ side: Side, cut: UInt32?) {
+        isSingle = side == .both
+        let steps = snapshot.locations.map { self.steps(of: $0, in: snapshot) }
+        let isFiltered = !filters.include.isEmpty || !filters.exclude.isEmpty
+        let filtered = isFiltered ? StackFrames(snapshot) : nil
+        let measures = Measures(sampleType)
+        var walk = Walk()
+        for sample in snapshot.samples {
+            if let epoch = filters.bornAfterEpoch, sample.epoch <= epoch { continue }
+            // Sums below zero, as a profile of a difference has them, can't be drawn.
+            let amount = sample.counts[sampleType]
+            guard amount > 0 else { continue }
+            let machinery = Self.machineryDepth(of: sample, steps)
+            if let filtered, !filters.accepts(filtered.sites(of: sample).dropFirst(machinery)) {
+                continue
+            }
+            let frames = walk.read(sample, steps)
+            let end = follow(&walk)
+            // Of a stack deeper than the limit, the inner end is not there.
+            let depth = min(walk.nodes.count, frames - machinery)
+            let site = depth > 0 ? walk.nodes[depth - 1] : end
+            nodes[Int(end)].site = site
+            nodes[Int(site)].isWithinSite = true
+            count(
+                amount, measures.count(sample.counts), sample, side,
+                isOld: cut.map { sample.epoch <= $0 },
+                at: Int(end))
+        }
+    }
+
+    private mutating func count(
+        _ amount: Int64, _ objects: Int64, _ sample: Sample, _ side: Side, isOld: Bool?,
+        at index: Int
+    ) {
+        let variance = variance(of: sample)
+        if side != .current {
+            nodes[index].base = nodes[index].base.saturatingAdd(amount)
+        }
+        if side == .base {
+            nodes[index].amounts.baseObjects = nodes[index].amounts.baseObjects.saturatingAdd(
+                objects)
+            nodes[index].amounts.baseVariance = nodes[index].amounts.baseVariance.saturatingAdd(
+                variance)
+            return
+        }
+        nodes[index].current = nodes[index].current.saturatingAdd(amount)
+        nodes[index].amounts.currentObjects =
+            nodes[index].amounts.currentObjects.saturatingAdd(objects)
+        if isOld == true {
+            nodes[index].amounts.keptVariance = nodes[index].amounts.keptVariance.saturatingAdd(
+                variance)
+        } else {
+            nodes[index].amounts.bornVariance = nodes[index].amounts.bornVariance.saturatingAdd(
+                variance)
+        }
+    }
+
+    private func variance(of sample: Sample) -> Int64 {
+        switch sampleType {
+        case .inuseSpace: sample.variance.inuseSpace
+        case .inuseObjects: sample.variance.inuseObjects
+        case .allocSpace, .allocObjects: 0
+        }
+    }
+
+    /// A stack as lines and nodes, outermost first, and how much of it the stack before it had as well.
+    private struct Walk {
+        var lines: [Int32] = []
+        var nodes: [Int32] = []
+        var shared = 0
+        private var previous: [Int32] = []
+
+        /// Reads a sample's stack up to the depth limit, and returns how many frames it has in all.
+        mutating func read(_ sample: Sample, _ steps: [[Step]]) -> Int {
+            swap(&previous, &lines)
+            lines.removeAll(keepingCapacity: true)
+            var count = 0
+            for location in sample.stack.reversed() {
+                for step in steps[location].reversed() {
+                    count += 1
+                    if count <= ComparisonTree.depthLimit { lines.append(step.line) }
+                }
+            }
+            shared = 0
+            let most = min(lines.count, previous.count)
+            while shared < most && lines[shared] == previous[shared] { shared += 1 }
+            return count
+        }
+    }
+
+    /// Finds or makes the nodes of the stack, and returns the last one.
+    private mutating func follow(_ walk: inout Walk) -> Int32 {
+        walk.nodes.removeLast(walk.nodes.count - walk.shared)
+        var node = walk.nodes.last ?? 0
+        for line in walk.lines[walk.shared...] {
+            let key = UInt64(UInt32(bitPattern: node)) << 32 | UInt64(UInt32(bitPattern: line))
+            if let known = children[key] {
+                node = known
+            } else {
+                nodes.append(Node(parent: node, line: line))
+                node = Int32(nodes.count - 1)
+                children[key] = node
+            }
+            walk.nodes.append(node)
+        }
+        return node
+    }
+
+    /// ``StackFrames/machineryDepth(of:)`` without the frames.
+    private static func machineryDepth(of sample: Sample, _ steps: [[Step]]) -> Int {
+        var depth = 0
+        var firstWithLine: Int?
+        for location in sample.stack {
+            for step in steps[location] {
+                if !step.isMachinery { return depth }
+                if firstWithLine == nil && step.hasLine { firstWithLine = depth }
+                depth += 1
+            }
+        }
+        return firstWithLine ?? 0
+    }
+
+    private mutating func steps(of location: Location, in snapshot: Snapshot) -> [Step] {
+        let mapping = location.mapping.map { snapshot.mappings[$0] }
+        return location.frames.map { frame in
+            Step(
+                line: number(of: frame, in: mapping),
+                isMachinery: FrameClassifier.isAllocationMachinery(frame, in: mapping),
+                hasLine: frame.line != 0)
+        }
+    }
+
+    private mutating func number(of frame: Frame, in mapping: Mapping?) -> Int32 {
+        let module = mapping?.name ?? ""
+        let isOffset = mapping != nil && frame.function.hasPrefix("\(module)+0x")
+        let function = Function(
+            name: frame.function, file: frame.file, module: module,
+            build: isOffset ? mapping?.buildID ?? "" : "")
+        let number = functionNumbers[function] ?? Int32(functions.count)
+        if number == functions.count {
+            functionNumbers[function] = number
+            functions.append(function)
+            builds.append("")
+        }
+        // The later snapshot's, where a module was built anew in between.
+        if let build = mapping?.buildID, !build.isEmpty { builds[Int(number)] = build }
+        let line = Line(function: number, line: frame.line)
+        if let known = lineNumbers[line] { return known }
+        lines.append(line)
+        lineNumbers[line] = Int32(lines.count - 1)
+        return Int32(lines.count - 1)
+    }
+}
