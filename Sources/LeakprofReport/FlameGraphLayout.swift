@@ -1,72 +1,88 @@
 internal import LeakprofAnalysis
 internal import LeakprofModel
 
-/// A comparison tree as rows of frames for two graphs, in bytes: nothing here knows of pixels or SVG.
+/// A comparison tree as rows of frames, in bytes: nothing here knows of SVG.
 struct FlameGraphLayout {
-    /// A frame in one graph.
+    /// A frame where it is drawn, with as much of its bytes as the lens shows.
     struct Frame {
-        /// Index into ``nodes``; the same function on the same path has the same one in both graphs.
-        var node: Int
+        var node: ComparisonTree.Node
         /// Rows below the root.
         var depth: Int
         /// Where it begins, in bytes from the graph's left edge.
         var offset: Int64
-        /// Bytes that are in both snapshots.
-        var kept: Int64
-        /// Bytes that are in this one alone: shrunk in the base, grown in the current one.
-        var delta: Int64
-
-        var width: Int64 { kept.saturatingAdd(delta) }
+        var part: Part
+        /// The allocation machinery below it, which is drawn as a part of it.
+        var folded: [String]
+        /// Whether nothing but machinery is below it: memory is asked for here.
+        var isLeaf: Bool
     }
 
-    private(set) var nodes: [ComparisonTree.Node] = []
-    private(set) var base: [Frame] = []
-    private(set) var current: [Frame] = []
-    /// The nodes below which nothing is drawn: where memory is asked for.
-    private(set) var leaves: Set<Int> = []
-    /// Rows of the taller graph.
-    private(set) var depth = 0
-    /// Frames left out because they are too small to see.
-    private(set) var omitted = 0
+    /// The widths of a frame's segments, in bytes.
+    struct Part: Equatable {
+        var kept: Int64 = 0
+        var grown: Int64 = 0
+        var shrunk: Int64 = 0
 
-    /// Lays out a tree; frames with less than `threshold` of the larger graph's bytes are left out.
-    init(_ tree: ComparisonTree, threshold: Double = 0.0002) {
-        let largest = max(tree.root.base, tree.root.current, 1)
-        let smallest = Int64(Double(largest) * threshold)
-        place(tree.root, depth: 0, base: 0, current: 0, smallest: smallest)
+        var width: Int64 { kept.saturatingAdd(grown).saturatingAdd(shrunk) }
     }
 
-    private mutating func place(
-        _ node: ComparisonTree.Node, depth: Int, base: Int64, current: Int64, smallest: Int64
-    ) {
-        let index = nodes.count
-        nodes.append(node)
-        self.depth = max(self.depth, depth + 1)
-        if node.base > 0 {
-            self.base.append(
-                Frame(node: index, depth: depth, offset: base, kept: node.kept, delta: node.shrunk))
-        }
-        if node.current > 0 {
-            self.current.append(
-                Frame(
-                    node: index, depth: depth, offset: current, kept: node.kept, delta: node.grown))
-        }
-        var baseOffset = base
-        var currentOffset = current
-        let placedBefore = nodes.count
-        for child in node.children {
-            // What a leaf frame did to get its memory says nothing; the bytes are the caller's.
-            if child.isMachinery && child.children.allSatisfy(\.isMachinery) { continue }
-            if max(child.base, child.current) < smallest {
-                omitted += 1
-            } else {
-                place(
-                    child, depth: depth + 1, base: baseOffset, current: currentOffset,
-                    smallest: smallest)
+    /// What a graph shows of a node.
+    enum Content {
+        case growth, union, before, after, beforeOfTwo, afterOfTwo
+
+        func part(of node: ComparisonTree.Node) -> Part {
+            switch self {
+            case .growth: Part(grown: node.grown)
+            case .union: Part(kept: node.kept, grown: node.grown, shrunk: node.shrunk)
+            case .before: Part(kept: node.base)
+            case .after: Part(kept: node.current)
+            case .beforeOfTwo: Part(kept: node.kept, shrunk: node.shrunk)
+            case .afterOfTwo: Part(kept: node.kept, grown: node.grown)
             }
-            baseOffset = baseOffset.saturatingAdd(child.base)
-            currentOffset = currentOffset.saturatingAdd(child.current)
         }
-        if nodes.count == placedBefore { leaves.insert(index) }
+    }
+
+    /// The frames of each graph, outermost first.
+    private(set) var graphs: [[Frame]] = []
+    /// Rows of the tallest graph.
+    private(set) var depth = 1
+
+    /// Lays out a tree once for each of `contents`, on one scale, without frames that are narrower than
+    /// `threshold` of the widest graph, or than what makes more than `most` of them.
+    init(
+        _ root: ComparisonTree.Node, _ contents: [Content], threshold: Double = 0, most: Int = .max
+    ) {
+        let widest = Double(contents.map { $0.part(of: root).width }.max() ?? 0)
+        var threshold = threshold
+        repeat {
+            let smallest = max(1, widest * threshold)
+            graphs = contents.map { content in
+                var frames: [Frame] = []
+                place(root, content, depth: 0, offset: 0, smallest: smallest, into: &frames)
+                return frames
+            }
+            threshold = max(threshold * 1.5, 1e-6)
+        } while graphs.reduce(0, { $0 + $1.count }) > most && threshold < 1
+        depth = (graphs.joined().map(\.depth).max() ?? 0) + 1
+    }
+
+    private func place(
+        _ node: ComparisonTree.Node, _ content: Content, depth: Int, offset: Int64,
+        smallest: Double, into frames: inout [Frame]
+    ) {
+        let part = content.part(of: node)
+        // The root is there even if nothing is in it.
+        guard depth == 0 || Double(part.width) >= smallest else { return }
+        let folded = node.children.filter(\.isMachinery).map(\.frame.function)
+        frames.append(
+            Frame(
+                node: node, depth: depth, offset: offset, part: part, folded: folded,
+                isLeaf: node.children.allSatisfy(\.isMachinery)))
+        var offset = offset
+        for child in node.children where !child.isMachinery {
+            place(
+                child, content, depth: depth + 1, offset: offset, smallest: smallest, into: &frames)
+            offset = offset.saturatingAdd(content.part(of: child).width)
+        }
     }
 }

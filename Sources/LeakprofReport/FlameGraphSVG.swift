@@ -1,14 +1,19 @@
 internal import LeakprofAnalysis
 internal import LeakprofModel
 
-/// Writes a flame graph's layout as SVG.
+/// Writes a flame graph as SVG.
+///
+/// What is drawn is one lens without any zoom. The script, where it runs, draws everything anew from the
+/// numbers in `<metadata>`, in the same way.
 struct FlameGraphSVG {
     private let graph: FlameGraph
     private let layout: FlameGraphLayout
-    private let isComparison: Bool
+    private let words: FrameWords
     private let panelWidth: Int
     /// Pixels per byte, the same in both graphs.
     private let scale: Double
+    /// The start of every ID in the file, so that two graphs in a page do not take each other's.
+    private let prefix: String
 
     private static let width = 1200
     private static let margin = 12
@@ -17,78 +22,115 @@ struct FlameGraphSVG {
     private static let lineHeight = 18
     /// A character's width in the file's font at its size; labels are cut by it.
     private static let characterWidth = 6.7
+    /// More frames than this are drawn by the script alone.
+    private static let mostFrames = 1500
 
     init(_ graph: FlameGraph) {
         self.graph = graph
-        layout = FlameGraphLayout(graph.tree)
-        isComparison = graph.panelTitles.count == 2
+        let contents: [FlameGraphLayout.Content] =
+            switch graph.lens {
+            case .growth: [.growth]
+            case .union: [.union]
+            case .sites: graph.isComparison ? [.union] : [.after]
+            case .before: [.before]
+            case .after: [.after]
+            case .side: [.beforeOfTwo, .afterOfTwo]
+            }
+        let root = graph.lens == .sites ? graph.tree.sites : graph.tree.root
         let inner = Self.width - 2 * Self.margin
-        panelWidth = isComparison ? (inner - Self.gap) / 2 : inner
-        let largest = max(graph.tree.root.base, graph.tree.root.current, 1)
-        scale = Double(panelWidth) / Double(largest)
+        panelWidth = contents.count == 2 ? (inner - Self.gap) / 2 : inner
+        layout = FlameGraphLayout(
+            root, contents, threshold: 0.5 / Double(panelWidth), most: Self.mostFrames)
+        words = FrameWords(graph)
+        let widest = layout.graphs.compactMap { $0.first?.part.width }.max() ?? 1
+        scale = Double(panelWidth) / Double(max(1, widest))
+        let all = graph.tree.root
+        prefix =
+            "lp" + Self.hash("\(graph.title) \(all.kept) \(all.grown) \(all.shrunk)") + "-"
     }
 
     func bytes() -> [UInt8] {
         var body = ""
         var y = 30
         text(graph.title, x: Self.margin, y: y, class: "title", into: &body)
-        text("leakprof", x: Self.width - Self.margin, y: y, class: "brand", into: &body)
+        text(
+            graph.style.producer, x: Self.width - Self.margin, y: y, class: "brand", into: &body)
         y += 6
-        for sentence in graph.sentences where !sentence.isEmpty {
-            y += Self.lineHeight
-            text(sentence, x: Self.margin, y: y, class: "sentence", into: &body)
+        for (lines, name) in [(graph.alarms, "alarm"), (graph.sentences, "sentence")] {
+            for line in lines where !line.isEmpty {
+                y += Self.lineHeight
+                text(
+                    clipped(name == "alarm" ? "warning: " + line : line, to: Self.width - 24),
+                    x: Self.margin, y: y, class: name, into: &body)
+            }
         }
         y += 28
         writeList(at: &y, into: &body)
         writeLegend(at: &y, into: &body)
-        writeControls(y: y, into: &body)
-        let top = y + 34
+        // Where the script puts its buttons, and above each graph its name.
+        let top = y + 52
         writePanels(top: top, into: &body)
         let bottom = top + layout.depth * Self.rowHeight
-        text(footnote, x: Self.margin, y: bottom + 22, class: "note", id: "status", into: &body)
-        return Array(document(body, height: bottom + 36).utf8)
+        text(footnote, x: Self.margin, y: bottom + 22, class: "note status", into: &body)
+        return Array(document(body, controls: y, top: top, height: bottom + 36).utf8)
     }
 
     // MARK: The page
 
-    private func document(_ body: String, height: Int) -> String {
-        """
-        <?xml version="1.0" encoding="UTF-8"?>
-        <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.width) \(height)" \
-        width="\(Self.width)" height="\(height)" role="img" aria-labelledby="t d" \
-        data-panel="\(panelWidth)" data-unit="\(graph.tree.sampleType.unit)">
-        <title id="t">\(Sanitized.xml(graph.title))</title>
-        <desc id="d">\(Sanitized.xml(summary))</desc>
-        <style>\(Self.asset(PackageResources.flamegraph_css))</style>
-        <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" \
-        patternTransform="rotate(45)"><rect class="hatch" width="3" height="6"/></pattern></defs>
-        <rect class="page" width="100%" height="100%"/>
-        \(body)<script><![CDATA[\(Self.asset(PackageResources.flamegraph_js))]]></script>
-        </svg>
+    private func document(_ body: String, controls: Int, top: Int, height: Int) -> String {
+        let style = graph.style
+        return """
+            <?xml version="1.0" encoding="UTF-8"?>
+            <svg xmlns="http://www.w3.org/2000/svg" class="leakprof-graph \(style.theme.rawValue)" \
+            viewBox="0 0 \(Self.width) \(height)" width="\(Self.width)" height="\(height)" role="img" \
+            aria-labelledby="\(prefix)t \(prefix)d" data-controls="\(controls)" data-top="\(top)" \
+            data-lens="\(graph.lens.rawValue)" data-flame="\(style.isFlame ? 1 : 0)" data-prefix="\(prefix)">
+            <title id="\(prefix)t">\(Sanitized.xml(graph.title))</title>
+            <desc id="\(prefix)d">\(Sanitized.xml(summary))</desc>
+            <metadata>\(FrameData(graph, words).json())</metadata>
+            <style>\(Self.asset(PackageResources.flamegraph_css))</style>
+            <defs>\(hatch("a"))\(hatch("b"))</defs>
+            <rect class="page" width="100%" height="100%"/>
+            \(body)<script><![CDATA[\(Self.asset(PackageResources.flamegraph_js))]]></script>
+            </svg>
 
-        """
+            """
+    }
+
+    /// Stripes that keep text on them readable: lighter below dark text, darker below light text.
+    private func hatch(_ name: String) -> String {
+        "<pattern id=\"\(prefix)\(name)\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
+            + "patternTransform=\"rotate(45)\"><rect class=\"stripe-\(name)\" width=\"2\" height=\"6\"/>"
+            + "</pattern>"
     }
 
     private static func asset(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
+    /// FNV-1a, in hexadecimal.
+    private static func hash(_ text: String) -> String {
+        let hash = text.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+        return String(hash, radix: 16)
+    }
+
     /// What the graph says, in words.
     private var summary: String {
-        let top = graph.entries.prefix(3).map { "\($0.amount) at \($0.place), \($0.name)" }
-        return (graph.sentences + top).filter { !$0.isEmpty }.joined(separator: ". ")
+        let top = graph.entries.prefix(3).map {
+            "\($0.amount), \($0.share), at \($0.place), \($0.name)"
+        }
+        return ([graph.sentences.first ?? ""] + graph.alarms + top + graph.sentences.dropFirst())
+            .filter { !$0.isEmpty }.joined(separator: ". ")
     }
 
     private var footnote: String {
-        layout.omitted == 0
-            ? "" : "\(Quantity.grouped(Int64(layout.omitted))) frames too small to see are left out"
+        let omitted = graph.tree.omitted
+        return omitted == 0
+            ? "" : "\(Quantity.grouped(Int64(omitted))) frames too small to see are left out"
     }
 
     private func text(
-        _ content: String, x: Int, y: Int, class name: String, id: String? = nil,
-        into body: inout String
+        _ content: String, x: Int, y: Int, class name: String, into body: inout String
     ) {
-        let identifier = id.map { " id=\"\($0)\"" } ?? ""
-        body += "<text\(identifier) class=\"\(name)\" x=\"\(x)\" y=\"\(y)\">"
-        body += Sanitized.xml(content) + "</text>\n"
+        body += "<text class=\"\(name)\" x=\"\(x)\" y=\"\(y)\">\(Sanitized.xml(content))</text>\n"
     }
 
     private func writeList(at y: inout Int, into body: inout String) {
@@ -96,8 +138,8 @@ struct FlameGraphSVG {
         text(graph.listTitle, x: Self.margin, y: y, class: "head", into: &body)
         for entry in graph.entries {
             y += Self.lineHeight
-            text(entry.amount, x: Self.margin + 70, y: y, class: "amount", into: &body)
-            text(entry.share, x: Self.margin + 86, y: y, class: "sentence", into: &body)
+            text(entry.amount, x: Self.margin + 76, y: y, class: "amount", into: &body)
+            text(entry.share, x: Self.margin + 90, y: y, class: "sentence", into: &body)
             text(
                 clipped(entry.name, to: 300), x: Self.margin + 200, y: y, class: "name",
                 into: &body)
@@ -112,84 +154,90 @@ struct FlameGraphSVG {
     }
 
     private func writeLegend(at y: inout Int, into body: inout String) {
-        guard isComparison else { return }
+        guard graph.isComparison else { return }
         var x = Self.margin
-        func swatch(_ classes: [String], _ label: String) {
+        func swatch(_ classes: [String], _ label: String, mark: String? = nil) {
             for name in classes {
-                body +=
-                    "<rect class=\"\(name)\" x=\"\(x)\" y=\"\(y - 11)\" width=\"14\" height=\"14\"/>"
+                body += rect(name, Double(x), y - 11, 14, 14)
+                if mark == "hatch" { body += hatched(name, Double(x), y - 11, 14, 14) }
+                if mark == "new" { body += rect("new", Double(x), y - 11, 2, 14) }
                 x += 14
             }
             text(label, x: x + 6, y: y, class: "note", into: &body)
             x += 6 + Int(Double(label.count) * Self.characterWidth * 0.92) + 18
         }
-        swatch(["k"], "in both")
+        swatch(["k"], "in both, or too little to matter")
         swatch(["g1", "g2", "g3", "g4"], "grew: under 1 %, 5 %, 20 %, and over, of all growth")
-        swatch(["s1", "s2", "s3", "s4"], "shrank, likewise")
-        let per100 = quantity(Int64(100 / scale))
-        text("both graphs: 100 pixels are \(per100)", x: x, y: y, class: "note", into: &body)
+        swatch(["s1", "s2", "s3", "s4"], "shrank, likewise", mark: "hatch")
+        swatch(["g4"], "new", mark: "new")
+        let gone = x + 6 + 14
+        body += rect("s4", Double(x), y - 11, 14, 14) + hatched("s4", Double(x), y - 11, 14, 14)
+        body += "<text class=\"note gone\" x=\"\(gone)\" y=\"\(y)\">gone</text>\n"
+        y += 18
+        text(scaleNote, x: Self.margin, y: y, class: "note scale", into: &body)
         y += 8
     }
 
-    private func writeControls(y: Int, into body: inout String) {
-        body += """
-            <g id="controls" class="hidden">\
-            <text id="reset" class="button" x="\(Self.width - 210)" y="\(y + 18)" tabindex="0" \
-            role="button">show all (Esc)</text>\
-            <text id="search" class="button" x="\(Self.width - 100)" y="\(y + 18)" tabindex="0" \
-            role="button">search (/)</text></g>
-
-            """
+    private var scaleNote: String {
+        "100 pixels are \(words.quantity(Int64(100 / scale)))"
+            + (layout.graphs.count > 1 ? ", in both graphs" : "")
     }
 
     // MARK: Graphs
 
     private func writePanels(top: Int, into body: inout String) {
-        let panels =
-            isComparison
-            ? [("base", layout.base), ("current", layout.current)] : [("current", layout.current)]
-        for (index, (name, frames)) in panels.enumerated() {
+        let titles = words.panelTitles(graph.lens)
+        for (index, frames) in layout.graphs.enumerated() {
             let x = Self.margin + index * (panelWidth + Self.gap)
-            text(
-                clipped(graph.panelTitles[index], to: panelWidth), x: x, y: top - 8, class: "head",
-                into: &body)
-            body += "<g id=\"\(name)\" class=\"panel\" transform=\"translate(\(x) \(top))\">\n"
-            for frame in frames { write(frame, grew: name == "current", into: &body) }
+            body += "<g class=\"panel\" transform=\"translate(\(x) \(top))\">\n"
+            text(clipped(titles[index], to: panelWidth), x: 0, y: -8, class: "head", into: &body)
+            for frame in frames {
+                write(frame, isBase: index == 0 && layout.graphs.count > 1, into: &body)
+            }
             body += "</g>\n"
         }
     }
 
-    private func write(_ frame: FlameGraphLayout.Frame, grew: Bool, into body: inout String) {
-        let node = layout.nodes[frame.node]
-        let x = Double(frame.offset) * scale
-        let width = Double(frame.width) * scale
-        let keptWidth = Double(frame.kept) * scale
-        let y = frame.depth * Self.rowHeight
+    private func write(_ frame: FlameGraphLayout.Frame, isBase: Bool, into body: inout String) {
+        let node = frame.node
+        let row = graph.style.isFlame ? layout.depth - 1 - frame.depth : frame.depth
+        let y = row * Self.rowHeight
         let height = Self.rowHeight - 1
-        let ramp = (grew ? "g" : "s") + shade(frame.delta, of: grew)
-        let isNew = grew && isComparison && node.base == 0
-        let isGone = !grew && node.current == 0
+        let grown = "g\(words.step(of: node, grew: true))"
+        let shrunk = "s\(words.step(of: node, grew: false))"
+        var x = Double(frame.offset) * scale
+        var widest = ("k", x, 0.0)
+        let width = Double(frame.part.width) * scale
         // Each line by itself: a line break in a name must not look like one of ours.
-        let tooltip = tooltip(node).map(Sanitized.xml).joined(separator: "\n")
-        let isLeaf = layout.leaves.contains(frame.node)
-        let label = label(of: node, isLeaf: isLeaf, amount: amount(of: node, grew: grew))
-
-        body += "<g class=\"f\(isGone ? " gone" : "")\" data-n=\"\(frame.node)\" "
-        body += "data-l=\"\(frame.depth)\" data-o=\"\(frame.offset)\" data-k=\"\(frame.kept)\" "
-        body +=
-            "data-d=\"\(frame.delta)\" data-t=\"\(Sanitized.xml(label))\"><title>\(tooltip)</title>"
-        body += rect("k", x, y, width, height)
-        if isComparison && frame.delta > 0 {
-            body += rect(ramp, x + keptWidth, y, width - keptWidth, height)
-            if !grew {
-                body += rect("h", x + keptWidth, y, width - keptWidth, height)
-            }
+        let tooltip = words.tooltip(node, folded: frame.folded).map(Sanitized.xml).joined(
+            separator: "\n")
+        body += "<g class=\"f\(words.isGone(node) ? " gone" : "")\"><title>\(tooltip)</title>"
+        let left = x
+        for (name, amount) in [
+            ("k", frame.part.kept), (grown, frame.part.grown), (shrunk, frame.part.shrunk),
+        ] where amount > 0 {
+            let segment = Double(amount) * scale
+            body += rect(name, x, y, segment, height)
+            if name == shrunk { body += hatched(name, x, y, segment, height) }
+            if segment > widest.2 { widest = (name, x, segment) }
+            x += segment
         }
-        if isNew { body += rect("new", x, y, min(2, width), height) }
-        let shown = clipped(label, to: Int(width) - 6)
-        body +=
-            "<text x=\"\(Self.pixels(x + 4))\" y=\"\(y + 13)\">\(Sanitized.xml(shown))</text></g>\n"
+        body += rect("e", left, y, width, height)
+        if words.isNew(node) { body += rect("new", left, y, min(2, width), height) }
+        if widest.2 >= Self.narrowest {
+            let label = words.label(
+                of: node, isLeaf: frame.isLeaf, folded: frame.folded, isBase: isBase,
+                lens: graph.lens)
+            let shown = Sanitized.xml(clipped(label, to: Int(widest.2) - 6))
+            body +=
+                "<text class=\"t\(widest.0)\" x=\"\(Self.pixels(widest.1 + 4))\" y=\"\(y + 13)\">"
+            body += "\(shown)</text>"
+        }
+        body += "</g>\n"
     }
+
+    /// The width that three characters need.
+    private static let narrowest = 27.0
 
     private func rect(_ name: String, _ x: Double, _ y: Int, _ width: Double, _ height: Int)
         -> String
@@ -198,65 +246,12 @@ struct FlameGraphSVG {
             + "width=\"\(Self.pixels(width))\" height=\"\(height)\"/>"
     }
 
-    /// The ramp's step for a share of all growth, or of all shrinkage.
-    private func shade(_ delta: Int64, of grew: Bool) -> String {
-        let whole = grew ? graph.tree.root.grown : graph.tree.root.shrunk
-        let share = whole == 0 ? 0 : Double(delta) / Double(whole)
-        return switch share {
-        case ..<0.01: "1"
-        case ..<0.05: "2"
-        case ..<0.2: "3"
-        default: "4"
-        }
-    }
-
-    /// The name; the line where memory is asked for; and the amount, so that it is not told by color
-    /// alone.
-    private func label(of node: ComparisonTree.Node, isLeaf: Bool, amount: String) -> String {
-        let frame = node.frame
-        guard !frame.function.isEmpty else { return "all stacks  " + amount }
-        let name = TextReport.shortName(frame.function)
-        let place = isLeaf && frame.line > 0 ? " \(frame.file.lastPathComponent):\(frame.line)" : ""
-        return amount.isEmpty ? name + place : "\(name)\(place)  \(amount)"
-    }
-
-    private func amount(of node: ComparisonTree.Node, grew: Bool) -> String {
-        guard isComparison, grew else { return quantity(grew ? node.current : node.base) }
-        return node.change == 0 ? "" : quantity(node.change, signed: true)
-    }
-
-    private func tooltip(_ node: ComparisonTree.Node) -> [String] {
-        let frame = node.frame
-        var lines = [
-            frame.function.isEmpty ? "all stacks" : FunctionName(frame.function).qualified
-        ]
-        if !frame.file.isEmpty {
-            let others = node.lines.count - 1
-            let more = others > 0 ? " and \(others) more line\(others > 1 ? "s" : "")" : ""
-            lines.append("\(frame.file):\(frame.line)\(more)")
-        }
-        if !node.module.isEmpty { lines.append(node.module) }
-        if isComparison {
-            let share = FlameGraph.percent(node.grown, of: graph.tree.root.grown)
-            lines.append(
-                "\(quantity(node.base)) → \(quantity(node.current)), "
-                    + "\(quantity(node.change, signed: true))")
-            if node.grown > 0 { lines.append("\(share) of all growth") }
-            if node.base == 0 { lines.append("new") }
-            if node.current == 0 { lines.append("gone") }
-            lines.append("\(node.baseObjects) → \(node.currentObjects) blocks")
-        } else {
-            let share = FlameGraph.percent(node.current, of: graph.tree.root.current)
-            lines.append(
-                "\(quantity(node.current)), \(share), \(node.currentObjects) blocks")
-        }
-        return lines
-    }
-
-    /// A value of the graph: bytes, or a number of blocks.
-    private func quantity(_ value: Int64, signed: Bool = false) -> String {
-        if graph.tree.sampleType.unit == "bytes" { return Quantity.precise(value, signed: signed) }
-        return (signed && value >= 0 ? "+" : "") + Quantity.grouped(value)
+    private func hatched(_ name: String, _ x: Double, _ y: Int, _ width: Double, _ height: Int)
+        -> String
+    {
+        let pattern = ["s3", "s4"].contains(name) ? "b" : "a"
+        return "<rect fill=\"url(#\(prefix)\(pattern))\" x=\"\(Self.pixels(x))\" y=\"\(y)\" "
+            + "width=\"\(Self.pixels(width))\" height=\"\(height)\"/>"
     }
 
     // MARK: Fitting

@@ -164,9 +164,15 @@ package enum Sanitized {
     }
 
     /// Character data or an attribute's value in XML.
-    package static func xml(_ text: String) -> String {
+    package static func xml(_ text: String) -> String { markup(line(text)) }
+
+    /// Text of any length that is safe to show already, for the same places.
+    static func markup(_ text: String) -> String {
+        guard text.utf8.contains(where: { [0x22, 0x26, 0x27, 0x3c, 0x3e].contains($0) }) else {
+            return text
+        }
         var result = String.UnicodeScalarView()
-        for scalar in line(text).unicodeScalars {
+        for scalar in text.unicodeScalars {
             switch scalar {
             case "&": result += "&amp;".unicodeScalars
             case "<": result += "&lt;".unicodeScalars

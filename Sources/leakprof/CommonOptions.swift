@@ -4,10 +4,37 @@ package import LeakprofAnalysis
 internal import LeakprofCapture
 package import LeakprofModel
 internal import LeakprofPprof
+package import LeakprofReport
 
 extension GroupBy: ExpressibleByArgument {}
 extension SortKey: ExpressibleByArgument {}
 extension SampleType: ExpressibleByArgument {}
+extension FlameGraph.Lens: ExpressibleByArgument {}
+extension FlameGraph.Theme: ExpressibleByArgument {}
+
+/// How a graph is drawn.
+struct GraphOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What the graph shows where no script runs, and first elsewhere: side, growth, union, before, after, or sites.",
+            valueName: "lens"))
+    var lens: FlameGraph.Lens?
+
+    @Option(
+        help: ArgumentHelp("The graph's colors: light, dark, or auto.", valueName: "theme"))
+    var theme: FlameGraph.Theme?
+
+    @Flag(help: "Draw the graph with callees above their callers.")
+    var flame = false
+
+    var isGiven: Bool { lens != nil || theme != nil || flame }
+
+    var style: FlameGraph.Style {
+        FlameGraph.Style(
+            lens: lens, theme: theme ?? .auto, isFlame: flame,
+            producer: "leakprof \(Leakprof.version)")
+    }
+}
 
 /// Where debug information is looked for.
 struct SymbolOptions: ParsableArguments {

@@ -22,8 +22,10 @@ struct DiffCommand: ParsableCommand {
     @Argument(help: "The later one.")
     var current: String
 
-    @Flag(help: "Draw both side by side on one scale, as an SVG file.")
+    @Flag(help: "Draw a comparison graph, as an SVG file.")
     var svg = false
+
+    @OptionGroup var graph: GraphOptions
 
     @Flag(help: "Write JSON.")
     var json = false
@@ -53,6 +55,9 @@ struct DiffCommand: ParsableCommand {
         let forms = [svg, json, folded, pprof, speedscope].count { $0 }
         let names = "--svg, --json, --folded, --pprof and --speedscope"
         guard forms <= 1 else { throw ValidationError("ask for one of \(names) at a time") }
+        guard svg || !graph.isGiven else {
+            throw ValidationError("--lens, --theme and --flame need --svg")
+        }
         guard output == nil || forms == 1 else {
             throw ValidationError("-o needs one of \(names); text goes to stdout")
         }
@@ -78,6 +83,11 @@ struct DiffCommand: ParsableCommand {
         Console.next("leakprof diff \(base) \(current) --svg, or --group-by stack")
     }
 
+    /// Whether the text's rows are those of the graph's list.
+    private var isByLine: Bool {
+        options.groupBy == .line && !options.cumulative && options.sort == .size
+    }
+
     private func printText(_ diff: SnapshotDiff) {
         Console.result(
             TextReport(limit: options.limit, showsAllChanges: all, sourceLine: options.sourceLine)
@@ -92,7 +102,8 @@ struct DiffCommand: ParsableCommand {
             let graph = FlameGraph(
                 base: before, current: after,
                 names: (base.lastPathComponent, current.lastPathComponent),
-                filters: try options.filters(), sampleType: options.sampleType)
+                filters: try options.filters(), sampleType: options.sampleType,
+                style: self.graph.style, diff: isByLine ? diff : nil)
             return (graph.svg(), "svg")
         }
         if json { return (try JSONReport.bytes(of: diff), "json") }

@@ -22,13 +22,22 @@ struct FlamegraphCommand: ParsableCommand {
             "The file to write; - is stdout. Without it, SOURCE.svg.", valueName: "file"))
     var output: String?
 
+    @OptionGroup var graph: GraphOptions
+
     @OptionGroup var options: ReportOptions
+
+    func validate() throws {
+        if let lens = graph.lens, !FlameGraph.lenses(isComparison: false).contains(lens) {
+            throw ValidationError(
+                "--lens \(lens.rawValue) needs two snapshots: leakprof diff --svg")
+        }
+    }
 
     func run() throws {
         let snapshot = try options.reader.snapshot(source)
         let graph = FlameGraph(
             of: snapshot, name: source.lastPathComponent, filters: try options.filters(),
-            sampleType: options.sampleType)
+            sampleType: options.sampleType, style: self.graph.style)
         let path = output ?? "\(source.lastPathComponent).svg"
         try OutputFile.write(graph.svg(), to: path)
         guard path != "-" else { return }

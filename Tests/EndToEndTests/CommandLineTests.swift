@@ -42,6 +42,8 @@ import Testing
             ["export", "x", "--format", "massif", "--sample-type", "inuse_objects"],
             "massif counts bytes"
         ),
+        (["diff", "a", "b", "--lens", "union"], "--lens, --theme and --flame need --svg"),
+        (["flamegraph", "a", "--lens", "union"], "--lens union needs two snapshots"),
         (["top", "x", "--group-by", "planet"], "planet"),
         (["top", "x", "--limit", "-1"], "limit"),
         (["run", "--interval", "soon", "--", "true"], "--interval soon is not a size"),

@@ -3,116 +3,198 @@ import LeakprofReport
 import LeakprofTestSupport
 import Testing
 
-/// The graph's script in a browser: what the address asks for must be what is shown.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct FlameGraphBrowserTests {
-    /// A frame as the browser has it after the script ran.
-    private struct Frame {
-        var classes: Set<Substring>
-        var node: Int
-        var x: Double
-        var width: Double
-        var label: String
+/// The graph in a browser, used as a person would: what is asked for must be what is shown.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct FlameGraphBrowserTests {
+    private static let status = #"{"eval": "document.querySelector('.status').textContent"}"#
+    private static let hash = #"{"eval": "location.hash"}"#
+    /// The labels of the frames that are drawn, and of those in outlines.
+    private static let labels =
+        #"{"eval": "[...document.querySelectorAll('.f text')].map(t => t.textContent).join('|')"}"#
+    private static let matches =
+        #"{"eval": "[...document.querySelectorAll('.f.match title')].map(t => t.textContent.split('\\n')[0]).join('|')"}"#
+    /// Of each graph: the name of a frame, where it begins, and how wide it is.
+    private static func place(_ name: String) -> String {
+        """
+        {"eval": "[...document.querySelectorAll('.f')].filter(f => f.getAttribute('aria-label').startsWith('\(name)'))\
+        .map(f => f.querySelector('.e')).map(e => e.getAttribute('x') + '+' + e.getAttribute('width')).join(' ')"}
+        """
     }
 
-    private struct Page {
-        var frames: [String: [Frame]]
-        var status: String
-        var isActive: Bool
-    }
-
-    private func open(_ fragment: String) async throws -> Page {
+    /// Does `steps` and returns what they returned; the page must be silent and ask for nothing.
+    private func open(
+        _ fragment: String = "", lens: FlameGraph.Lens? = nil, steps: [String]
+    ) async throws -> [String] {
         let directory = try TemporaryDirectory(in: "/tmp")
         let graph = FlameGraph(
-            base: ReportFixture.base, current: ReportFixture.current, names: ("early", "late"))
+            base: ReportFixture.base, current: ReportFixture.current, names: ("early", "late"),
+            style: .init(lens: lens))
         try Files.write(graph.svg(), to: directory.path + "/graph.svg")
-        let document = try await Programs.succeed(
-            "chromium",
-            [
-                "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                "--user-data-dir=\(directory.path)/profile", "--dump-dom",
-                "file://\(directory.path)/graph.svg\(fragment)",
-            ], environment: ["HOME": directory.path])
-        let svg = try #require(document.split(separator: "\n").first { $0.hasPrefix("<svg") })
-        var page = Page(
-            frames: [:], status: "", isActive: attribute("class", of: svg) == "active")
-        var panel = ""
-        let lines = document.split(separator: "\n")
-        let status = try #require(lines.first { $0.contains("id=\"status\"") })
-        page.status = content(of: "text", in: status)
-        for group in document.split(separator: "<g") {
-            if group.contains("class=\"panel\"") { panel = attribute("id", of: group) ?? "" }
-            guard group.contains("data-n="), let rect = group.firstRange(of: "<rect") else {
-                continue
-            }
-            let first = group[rect.lowerBound...]
-            page.frames[panel, default: []].append(
-                Frame(
-                    classes: Set((attribute("class", of: group) ?? "").split(separator: " ")),
-                    node: Int(attribute("data-n", of: group) ?? "") ?? -1,
-                    x: Double(attribute("x", of: first) ?? "") ?? -1,
-                    width: Double(attribute("width", of: first) ?? "") ?? -1,
-                    label: content(of: "text", in: group)))
-        }
-        return page
+        var results = try await Browser.run(
+            directory.path + "/graph.svg", fragment: fragment, steps: steps)
+        #expect(results.popLast() == "[]", "nothing is asked from anywhere else")
+        #expect(results.popLast() == "[]", "nothing is said on the console")
+        return results
     }
 
-    /// The first attribute of this name in a piece of markup.
-    private func attribute(_ name: String, of markup: Substring) -> String? {
-        guard let start = markup.firstRange(of: " \(name)=\"")?.upperBound,
-            let end = markup[start...].firstIndex(of: "\"")
-        else { return nil }
-        return String(markup[start..<end])
-    }
-
-    private func content(of element: String, in markup: Substring) -> String {
-        guard let open = markup.firstRange(of: "<\(element)"),
-            let start = markup[open.upperBound...].firstIndex(of: ">"),
-            let end = markup[start...].firstRange(of: "</\(element)>")?.lowerBound
-        else { return "" }
-        return String(markup[markup.index(after: start)..<end])
-    }
-
-    @Test func `without a fragment everything is shown`() async throws {
-        let page = try await open("")
-        #expect(page.isActive)
-        #expect(Set(page.frames.keys) == ["base", "current"])
-        #expect(page.frames.values.allSatisfy { $0.allSatisfy { !$0.classes.contains("hidden") } })
+    @Test(arguments: FlameGraph.Lens.allCases)
+    func `the script draws what is in the file`(lens: FlameGraph.Lens) async throws {
+        let frames =
+            #"{"eval": "[...document.querySelectorAll('.f')].map(f => [f.querySelector('title').textContent, (f.querySelector('text') || {}).textContent, ...[...f.querySelectorAll('rect')].map(r => ['class', 'fill', 'x', 'width'].map(a => r.getAttribute(a)))].join(' ')).join('; ')"}"#
+        let results = try await open(
+            lens: lens, steps: [frames, #"{"scripts": false}"#, frames])
+        #expect(results[0] == results[1])
+        #expect(results[0].contains("main"))
     }
 
     @Test func `zooming fills the wider graph and keeps one scale`() async throws {
-        let whole = try await open("")
-        let wide = try #require(whole.frames["current"]?.first).width
-        let target = try #require(
-            whole.frames["current"]?.first { $0.label.hasPrefix("Cache::put") }?.node)
-
-        let page = try await open("#n=\(target)")
-
-        let after = try #require(page.frames["current"]?.first { $0.node == target })
-        let before = try #require(page.frames["base"]?.first { $0.node == target })
-        #expect(after.x == 0)
-        #expect(abs(after.width - wide) < 0.01)
+        let results = try await open(
+            "#path=main;serve;Cache%3A%3Aput",
+            steps: [
+                Self.place("Cache::put"), Self.place("parse"),
+                #"{"eval": "document.querySelector('.crumbs').textContent"}"#,
+                #"{"key": "Escape"}"#, Self.hash, #"{"key": "Backspace"}"#, Self.hash,
+                #"{"key": "Escape"}"#, Self.hash,
+            ])
         // 100 blocks of 4096 bytes before, 2090 after.
-        #expect(abs(before.width / after.width - 100.0 / 2090) < 0.001)
-        let others = page.frames["current"]?.filter {
-            $0.label.hasPrefix("parse") || $0.label.hasPrefix("load")
-        }
-        #expect(others?.allSatisfy { $0.classes.contains("hidden") } == true)
-        let outer = page.frames["current"]?.filter { $0.classes.contains("outer") }.map(\.width)
-        #expect(outer?.isEmpty == false)
-        #expect(outer?.allSatisfy { abs($0 - wide) < 0.01 } == true)
+        #expect(results[0] == "0.00+27.75 0.00+580.00")
+        #expect(results[1] == "")
+        #expect(results[2] == "all stacks › main › serve › Cache::put")
+        #expect(Array(results[3...]) == ["#path=main;serve", "#path=main", ""])
+    }
+
+    @Test func `clicks zoom, and what is above leads back`() async throws {
+        let results = try await open(
+            steps: [
+                #"{"click": "[...document.querySelectorAll('.f')].filter(f => f.getAttribute('aria-label').startsWith('serve')).pop()"}"#,
+                Self.hash, #"{"click": "document.querySelector('.crumb')"}"#, Self.hash,
+            ])
+        #expect(results == ["#path=main;serve", ""])
     }
 
     @Test func `searching outlines what matches and adds it up once`() async throws {
-        let page = try await open("#q=Cache|^serve$")
-        let matches = page.frames["current"]?.filter { $0.classes.contains("match") } ?? []
-        #expect(Set(matches.map { $0.label.prefix { $0 != " " } }) == ["serve", "Cache::put"])
+        let results = try await open(
+            "#q=Cache|^serve$",
+            steps: [
+                Self.matches, Self.status, #"{"key": "n"}"#,
+                #"{"eval": "document.activeElement.getAttribute('aria-label').split(',')[0]"}"#,
+            ])
+        #expect(results[0] == "serve|Cache::put|serve|Cache::put")
         // Cache::put grew by 1990 blocks of 4096 bytes, and lies within serve.
-        #expect(page.status.contains("2 frames, 7.8 MiB grown"))
+        #expect(results[1].contains("2 frames, 7.8 MiB grown, 99 % of all growth"))
+        #expect(results[2] == "serve")
+    }
+
+    @Test func `a search is typed, matches case if asked, and is part of the address`() async throws
+    {
+        let results = try await open(
+            steps: [
+                #"{"key": "f", "control": true}"#, #"{"key": "B"}"#, #"{"key": "U"}"#,
+                #"{"key": "F"}"#, #"{"key": "Enter"}"#, Self.matches, Self.hash,
+                #"{"click": "[...document.querySelectorAll('button')].pop()"}"#, Self.matches,
+                #"{"key": "/"}"#, #"{"key": "Escape"}"#, Self.hash,
+            ])
+        #expect(results == ["buffer|buffer", "#q=BUF", "", ""])
     }
 
     @Test func `a search that is no pattern is said, and changes nothing`() async throws {
-        let page = try await open("#q=%5B")
-        #expect(page.status == "not a regular expression: [")
-        #expect(page.frames.values.allSatisfy { $0.allSatisfy { !$0.classes.contains("match") } })
+        let results = try await open("#q=%5B", steps: [Self.status, Self.matches])
+        #expect(results == ["not a regular expression: [", ""])
+    }
+
+    @Test func `keys switch lenses, fold, pivot and copy`() async throws {
+        let pressed =
+            #"{"eval": "[...document.querySelectorAll('[aria-pressed=true]')].map(b => b.textContent).join()"}"#
+        let title = #"{"eval": "document.querySelector('.panel .head').textContent"}"#
+        let results = try await open(
+            "#path=main;load",
+            steps: [
+                pressed, #"{"key": "h"}"#, Self.labels, pressed, #"{"key": "h"}"#,
+                #"{"key": "p"}"#, title, Self.labels, #"{"key": "Escape"}"#, #"{"key": "v"}"#,
+                #"{"key": "v"}"#, Self.hash, title, Self.labels,
+            ])
+        #expect(results[0] == "side by side")
+        #expect(results[1].contains("xmalloc util.c:2"))
+        #expect(results[2] == "side by side,allocators")
+        #expect(results[3] == "Callers above, callees below: load")
+        #expect(results[4].contains("main") && !results[4].contains("Cache::put"))
+        #expect(results[5] == "#lens=growth")
+        #expect(results[6] == "+7.8 MiB grown in 2 m 10 s (3.6 MiB/min)")
+        #expect(!results[7].contains("load"))
+    }
+
+    @Test func `arrows go from frame to frame, and one frame is a stop of the tab key`()
+        async throws
+    {
+        let focused =
+            #"{"eval": "document.activeElement.getAttribute('aria-label').split(',')[0] + document.querySelectorAll('.f[tabindex=\"0\"]').length"}"#
+        let ring =
+            #"{"eval": "getComputedStyle(document.activeElement.querySelector('.e')).strokeWidth"}"#
+        let results = try await open(
+            "#lens=union",
+            steps: [
+                #"{"key": "Home"}"#, focused, #"{"key": "ArrowDown"}"#, focused,
+                #"{"key": "ArrowDown"}"#, focused, #"{"key": "ArrowRight"}"#, focused, ring,
+                #"{"key": "ArrowLeft"}"#, #"{"key": "ArrowUp"}"#, focused,
+                #"{"key": "ArrowDown"}"#, #"{"key": "Enter"}"#, Self.hash, focused,
+            ])
+        #expect(results[0...2] == ["all stacks1", "main1", "serve1"])
+        #expect(results[3].contains("evil") || results[3].contains("svg"))
+        #expect(results[4] == "3px")
+        #expect(results[5] == "main1")
+        #expect(results[6...] == ["#path=main;serve&lens=union", "serve1"])
+    }
+
+    @Test func `dark and light`() async throws {
+        let fills =
+            #"{"eval": "['.page', '.f .g4', '.f .tg4', '.f .tk'].map(s => getComputedStyle(document.querySelector(s)).fill).join(' ')"}"#
+        let results = try await open(
+            "#lens=union", steps: [#"{"dark": false}"#, fills, #"{"dark": true}"#, fills])
+        #expect(
+            results == [
+                "rgb(255, 255, 255) rgb(236, 112, 20) rgb(17, 17, 17) rgb(17, 17, 17)",
+                "rgb(28, 31, 36) rgb(242, 142, 43) rgb(17, 17, 17) rgb(245, 245, 245)",
+            ])
+    }
+
+    @Test func `the accessibility tree has the findings, with scripts and without`() async throws {
+        let results = try await open(
+            steps: [#"{"names": true}"#, #"{"scripts": false}"#, #"{"names": true}"#])
+        for names in results {
+            #expect(names.contains("+7.8 MiB, 99 % of growth, at cache.cpp:42, Cache::put"))
+            #expect(names.contains("StaticText: +7.6 MiB grew in 2 m 10 s"))
+            #expect(names.contains("StaticText: Cache::put"))
+        }
+        #expect(results[0].contains("tree: After: late, 8.8 MiB live"))
+        #expect(results[0].contains("treeitem: Cache::put, cache.cpp:42"))
+        #expect(results[1].contains("image: early → late"))
+    }
+
+    /// As a report has them: neither takes the other's keys, names or patterns.
+    @Test func `several graphs in a page`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let graphs = [
+            FlameGraph(base: ReportFixture.base, current: ReportFixture.current, names: ("a", "b")),
+            FlameGraph(of: ReportFixture.base, name: "c"),
+        ].map { graph in
+            String(decoding: graph.svg(), as: UTF8.self).split(separator: "\n").dropFirst()
+                .joined(separator: "\n")
+        }
+        try Files.write(
+            Array("<!DOCTYPE html><meta charset=utf-8>\(graphs.joined())".utf8),
+            to: directory.path + "/page.html")
+        let counts =
+            #"{"eval": "[...document.querySelectorAll('svg')].map(s => s.querySelectorAll('.panel').length + ' ' + s.classList.contains('active')).join()"}"#
+        let ids =
+            #"{"eval": "[...document.querySelectorAll('[id]')].length - new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"}"#
+        let results = try await Browser.run(
+            directory.path + "/page.html",
+            steps: [
+                counts, ids, #"{"eval": "document.querySelectorAll('.f')[0].focus()"}"#,
+                #"{"key": "v"}"#, counts,
+            ])
+        #expect(
+            results == [
+                "2 true,1 true", "0", "null", "1 true,1 true", "[]", "[]",
+            ])
     }
 }

@@ -236,7 +236,9 @@ import Testing
         snapshot.samples[0].stack = Array(dangerous.indices)
         let graph = FlameGraph(of: snapshot, name: dangerous.joined())
         try Files.write(graph.svg(), to: directory.path + "/graph.svg")
-        for fragment in ["", "#n=3&q=%3Csvg%20onload=window.owned=1%3E", "#q=.*"] {
+        for fragment in [
+            "", "#path=%3Csvg&lens=sites&q=%3Csvg%20onload=window.owned=1%3E", "#q=.*",
+        ] {
             let document = try await Programs.succeed(
                 "chromium",
                 [
@@ -244,7 +246,7 @@ import Testing
                     "--user-data-dir=\(directory.path)/profile", "--dump-dom",
                     "file://\(directory.path)/graph.svg\(fragment)",
                 ], environment: ["HOME": directory.path])
-            #expect(document.contains("class=\"active\""))
+            #expect(document.contains("class=\"leakprof-graph auto active\""))
             #expect(document.split(separator: "<script").count == 2)
             #expect(document.split(separator: "<svg").count == 1)
             #expect(!document.contains("<img"))
