@@ -298,10 +298,21 @@ struct InvertedTree {
 
     private mutating func node(_ group: Group) -> ComparisonTree.Node {
         var lines: MergedTree.Lines = [:]
+        // Stacks come in the order of their nodes, so that many of one line follow each other.
+        var line: Int32 = -1
+        var amounts = MergedAmounts()
         for item in group.items {
-            let line = stacks.lines[Int(stacks.nodes[Int(item.node)].line)].line
-            MergedTree.add(tree.ends[Int(item.end)], at: line, to: &lines)
+            let next = stacks.nodes[Int(item.node)].line
+            if next != line {
+                if line >= 0 {
+                    MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines)
+                }
+                line = next
+                amounts = MergedAmounts()
+            }
+            amounts += tree.ends[Int(item.end)]
         }
+        if line >= 0 { MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines) }
         var node = tree.make(group.function, group.amounts, lines)
         let outer = group.items.map { Item(node: stacks.nodes[Int($0.node)].parent, end: $0.end) }
         let below = children(outer)

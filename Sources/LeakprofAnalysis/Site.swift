@@ -25,9 +25,16 @@ package struct StackFrames: Sendable {
     private let snapshot: Snapshot
     /// Per location, per frame: whether it is allocation machinery.
     private let isMachinery: [[Bool]]
+    /// Per location: its frames, made once because many stacks have them in common.
+    private let sites: [[Site]]
 
     package init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
+        let modules = snapshot.mappings.map(\.name)
+        sites = snapshot.locations.map { location in
+            let module = location.mapping.map { modules[$0] } ?? ""
+            return location.frames.map { Site(frame: $0, module: module) }
+        }
         isMachinery = snapshot.locations.map { location in
             let mapping = location.mapping.map { snapshot.mappings[$0] }
             return location.frames.map {
@@ -38,10 +45,10 @@ package struct StackFrames: Sendable {
 
     /// Every frame of the stack, leaf first, inlined ones included.
     package func sites(of sample: Sample) -> [Site] {
-        sample.stack.flatMap { index in
-            let location = snapshot.locations[index]
-            return location.frames.map { Site(frame: $0, module: module(of: location)) }
-        }
+        var result: [Site] = []
+        result.reserveCapacity(sample.stack.count)
+        for index in sample.stack { result += sites[index] }
+        return result
     }
 
     /// How many of the leaf frames are allocation machinery.
@@ -59,9 +66,5 @@ package struct StackFrames: Sendable {
             }
         }
         return firstWithLine ?? 0
-    }
-
-    private func module(of location: Location) -> String {
-        location.mapping.map { snapshot.mappings[$0].name } ?? ""
     }
 }

@@ -66,8 +66,11 @@ package struct SnapshotDiff: Sendable {
         }
         var once = grouping
         once.cumulative = false
-        self.base = once.statistics(of: base).values.reduce(into: .zero) { $0 += $1.counts }
-        self.current = once.statistics(of: current).values.reduce(into: .zero) { $0 += $1.counts }
+        // Where no block counts twice, the rows add up to the totals.
+        let bases = grouping.cumulative ? once.statistics(of: base) : baseGroups
+        let currents = grouping.cumulative ? once.statistics(of: current) : currentGroups
+        self.base = bases.values.reduce(into: .zero) { $0 += $1.counts }
+        self.current = currents.values.reduce(into: .zero) { $0 += $1.counts }
         variance =
             cut.map { cut in
                 Self.variances(base, current, cut: cut, once).values.reduce(into: .zero) {
