@@ -20,14 +20,21 @@ struct MergedAmounts {
     var all: Int64 { kept.saturatingAdd(grown).saturatingAdd(shrunk) }
 
     static func += (left: inout Self, right: Self) {
-        left.kept = left.kept.saturatingAdd(right.kept)
-        left.grown = left.grown.saturatingAdd(right.grown)
-        left.shrunk = left.shrunk.saturatingAdd(right.shrunk)
-        left.baseObjects = left.baseObjects.saturatingAdd(right.baseObjects)
-        left.currentObjects = left.currentObjects.saturatingAdd(right.currentObjects)
-        left.baseVariance = left.baseVariance.saturatingAdd(right.baseVariance)
-        left.keptVariance = left.keptVariance.saturatingAdd(right.keptVariance)
-        left.bornVariance = left.bornVariance.saturatingAdd(right.bornVariance)
+        left.kept = sum(left.kept, right.kept)
+        left.grown = sum(left.grown, right.grown)
+        left.shrunk = sum(left.shrunk, right.shrunk)
+        left.baseObjects = sum(left.baseObjects, right.baseObjects)
+        left.currentObjects = sum(left.currentObjects, right.currentObjects)
+        left.baseVariance = sum(left.baseVariance, right.baseVariance)
+        left.keptVariance = sum(left.keptVariance, right.keptVariance)
+        left.bornVariance = sum(left.bornVariance, right.bornVariance)
+    }
+
+    /// `saturatingAdd`, here where it is called millions of times so that it becomes part of its caller.
+    static func sum(_ left: Int64, _ right: Int64) -> Int64 {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        guard overflow else { return sum }
+        return right < 0 ? .min : .max
     }
 }
 

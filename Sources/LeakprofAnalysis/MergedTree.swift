@@ -146,7 +146,8 @@ struct MergedTree {
         var member = node.firstMember
         while member > 0 {
             let line = stacks.lines[Int(stacks.nodes[Int(member)].line)].line
-            Self.add(sums[Int(member)], at: line, to: &lines)
+            let sums = sums[Int(member)]
+            Self.add((sums.grown, sums.kept), at: line, to: &lines)
             member = nextMember[Int(member)]
         }
         var result = make(node.function, node.amounts, lines)
@@ -169,11 +170,13 @@ struct MergedTree {
     /// Sums of a function's lines.
     typealias Lines = [Int64: (grown: Int64, kept: Int64)]
 
-    static func add(_ amounts: MergedAmounts, at line: Int64, to lines: inout Lines) {
+    static func add(
+        _ amounts: (grown: Int64, kept: Int64), at line: Int64, to lines: inout Lines
+    ) {
         guard line != 0 else { return }
         let seen = lines[line] ?? (0, 0)
         lines[line] = (
-            seen.grown.saturatingAdd(amounts.grown), seen.kept.saturatingAdd(amounts.kept)
+            MergedAmounts.sum(seen.grown, amounts.grown), MergedAmounts.sum(seen.kept, amounts.kept)
         )
     }
 
@@ -300,7 +303,7 @@ struct InvertedTree {
         var lines: MergedTree.Lines = [:]
         // Stacks come in the order of their nodes, so that many of one line follow each other.
         var line: Int32 = -1
-        var amounts = MergedAmounts()
+        var amounts: (grown: Int64, kept: Int64) = (0, 0)
         for item in group.items {
             let next = stacks.nodes[Int(item.node)].line
             if next != line {
@@ -308,9 +311,10 @@ struct InvertedTree {
                     MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines)
                 }
                 line = next
-                amounts = MergedAmounts()
+                amounts = (0, 0)
             }
-            amounts += tree.ends[Int(item.end)]
+            amounts.grown = MergedAmounts.sum(amounts.grown, tree.ends[Int(item.end)].grown)
+            amounts.kept = MergedAmounts.sum(amounts.kept, tree.ends[Int(item.end)].kept)
         }
         if line >= 0 { MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines) }
         var node = tree.make(group.function, group.amounts, lines)
