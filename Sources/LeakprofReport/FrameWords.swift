@@ -49,7 +49,8 @@ struct FrameWords {
         case .sites:
             return [
                 isComparison
-                    ? "By site, callers below: " + change : "By site, callers below: " + after
+                    ? "By site, with their callers: " + change
+                    : "By site, with their callers: " + after
             ]
         case .before: return [before]
         case .after: return [after]

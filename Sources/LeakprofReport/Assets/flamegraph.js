@@ -193,7 +193,7 @@
       case "before": return one("before", before);
       case "after": return one("after", after);
       case "sites": return one(isComparison ? "union" : "after",
-        "By site, callers below: " + (isComparison ? changes : after));
+        "By site, with their callers: " + (isComparison ? changes : after));
       case "side": return [
         { content: "beforeOfTwo", title: before, x: MARGIN, width: half },
         { content: "afterOfTwo", title: after, x: MARGIN + half + GAP, width: half }
@@ -305,7 +305,9 @@
       item.element.setAttribute("transform", "translate(0 " + item.row * ROW + ")");
     });
     all.forEach(function (panel) {
-      var title = state.pivot ? "Callers above, callees below: " + name(state.pivot.callees) : panel.title;
+      var title = state.pivot
+        ? (isFlame ? "Callees above, callers below: " : "Callers above, callees below: ") + name(state.pivot.callees)
+        : panel.title;
       panel.group.setAttribute("transform", "translate(" + panel.x + " " + top + ")");
       panel.group.insertBefore(make(NS, "text", { "class": "head", x: 0, y: -8 }, clip(title, panel.width)), panel.group.firstChild);
     });
