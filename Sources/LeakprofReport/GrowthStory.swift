@@ -128,9 +128,8 @@ package struct GrowthStory: Sendable {
         else {
             return nil
         }
-        return "\(Quantity.grouped(survivors.inuseObjects)) of "
-            + "\(Quantity.grouped(survivors.allocObjects)) blocks allocated there since "
-            + "\(first.name) are still live."
+        return
+            "\(TextReport.survivorsText(row, survivors)) blocks allocated there since \(first.name) are still live."
     }
 
     /// Whether live memory grew from each snapshot to the next; `nil` for two snapshots, which tell no more than

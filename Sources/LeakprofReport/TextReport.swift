@@ -144,8 +144,8 @@ package struct TextReport: Sendable {
             if let survivors = row.survivors, survivors.allocObjects > 0, row.change.inuseSpace > 0
             {
                 lines.append(
-                    "    \(survivors.inuseObjects) of \(survivors.allocObjects) allocated since "
-                        + "`\(base)` are still live")
+                    "    \(Self.survivorsText(row, survivors)) allocated since `\(base)` are still live"
+                )
             }
         }
         lines += Self.rest(rows.count - limit)
@@ -162,6 +162,13 @@ package struct TextReport: Sendable {
             lines.append("recorded " + recorded)
         }
         return (lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)).map(Sanitized.line)
+    }
+
+    /// `10000 of 10000`; of estimates, which may exceed each other, `about 99 of 100`.
+    static func survivorsText(_ row: StatisticDiff, _ survivors: AllocationCounts) -> String {
+        let allocated = survivors.allocObjects
+        let left = "\(min(survivors.inuseObjects, allocated)) of \(allocated)"
+        return row.variance.inuseSpace > 0 ? "about " + left : left
     }
 
     /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s); RSS +392.7 MiB; live before 12.4 MiB, after 403.6 MiB`.

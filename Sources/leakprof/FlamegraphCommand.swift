@@ -13,7 +13,7 @@ struct FlamegraphCommand: ParsableCommand {
             The outermost functions are at the top; a frame is as wide as what was allocated below it.
             """)
 
-    @Argument(help: "A process ID, a process name, a region, or a snapshot file.")
+    @Argument(help: "A process ID or name, a region, a heap profile's file, or its URL.")
     var source: String
 
     @Option(

@@ -15,7 +15,7 @@ struct ReportCommand: ParsableCommand {
             report; what the snapshots can't tell is left for you to fill in.
             """)
 
-    @Argument(help: "The earliest: a process, a region, or a snapshot file.")
+    @Argument(help: "The earliest: a process, a region, a heap profile's file, or its URL.")
     var base: String
 
     @Argument(help: "Later ones, in order.")

@@ -14,7 +14,7 @@ struct TopCommand: ParsableCommand {
             language's own library; --cumulative counts it for every function on its stack.
             """)
 
-    @Argument(help: "A process ID, a process name, a region, or a snapshot file.")
+    @Argument(help: "A process ID or name, a region, a heap profile's file, or its URL.")
     var source: String
 
     @Flag(help: "Write JSON.")
