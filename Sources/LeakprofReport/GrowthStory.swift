@@ -128,8 +128,9 @@ package struct GrowthStory: Sendable {
         else {
             return nil
         }
-        return
-            "\(TextReport.survivorsText(row, survivors)) blocks allocated there since \(first.name) are still live."
+        let count = TextReport.survivorsText(row, survivors)
+        let sentence = "blocks allocated there since \(first.name) are still live."
+        return "\(count.prefix(1).uppercased())\(count.dropFirst()) \(sentence)"
     }
 
     /// Whether live memory grew from each snapshot to the next; `nil` for two snapshots, which tell no more than
