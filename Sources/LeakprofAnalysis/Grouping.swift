@@ -1,4 +1,4 @@
-internal import LeakprofModel
+package import LeakprofModel
 
 /// What blocks are counted together, as tracemalloc's `key_type`.
 package enum GroupBy: String, Sendable, CaseIterable {
@@ -96,6 +96,18 @@ package struct Filters: Sendable {
         self.exclude = exclude
         self.allFrames = allFrames
         self.bornAfterEpoch = bornAfterEpoch
+    }
+
+    /// The snapshot without the blocks that are left out; the snapshot itself when none can be.
+    package func applied(to snapshot: Snapshot) -> Snapshot {
+        if include.isEmpty, exclude.isEmpty, bornAfterEpoch == nil { return snapshot }
+        let frames = StackFrames(snapshot)
+        var result = snapshot
+        result.samples = snapshot.samples.filter { sample in
+            if let epoch = bornAfterEpoch, sample.epoch <= epoch { return false }
+            return accepts(frames.sites(of: sample).dropFirst(frames.machineryDepth(of: sample)))
+        }
+        return result
     }
 
     /// tracemalloc's rule: inclusive filters are OR-ed, and any exclusive match drops.

@@ -107,6 +107,8 @@ struct DiffCommand: ParsableCommand {
             return (graph.svg(), "svg")
         }
         if json { return (try JSONReport.bytes(of: diff), "json") }
+        let filters = try options.filters()
+        let (before, after) = (filters.applied(to: before), filters.applied(to: after))
         if folded {
             let lines = FoldedReport.lines(
                 base: before, current: after, sampleType: options.sampleType)

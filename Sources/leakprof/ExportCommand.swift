@@ -42,7 +42,8 @@ struct ExportCommand: ParsableCommand {
     }
 
     func run() throws {
-        let snapshot = try options.reader.snapshot(source)
+        // As they concern any form; those that count rows would do it themselves.
+        let snapshot = try options.filters().applied(to: try options.reader.snapshot(source))
         try OutputFile.write(try bytes(of: snapshot), to: output)
         if output != "-" { Console.result(["wrote \(output)"]) }
     }

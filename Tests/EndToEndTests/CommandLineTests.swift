@@ -251,6 +251,15 @@ import Testing
         #expect(
             try await leakprof("export", "late", "--format", "folded", directory: directory).output
                 .contains("main;grow 1234000\n"))
+        for arguments in [
+            ["export", "late", "--format", "folded"],
+            ["diff", "early", "late", "--folded", "-o", "-"],
+        ] {
+            let filtered = try await Programs.run(
+                BuiltProducts.leakprof, arguments + ["--exclude", "grow"], directory: directory)
+            #expect(filtered.status == 0)
+            #expect(!filtered.output.contains("main;grow "))
+        }
         #expect(
             try await leakprof(
                 "export", "late", "--format", "pprof", "-o", "copy", directory: directory
