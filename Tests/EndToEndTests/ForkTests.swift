@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Processes that make others, become others, or end, while their threads allocate.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct ForkTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ForkTests {
     private func sample() async throws -> SampleProgram {
         try await SampleProgram.build(
             "process-life.c", flags: SampleProgram.defaultFlags + ["-pthread"])

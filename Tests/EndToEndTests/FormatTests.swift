@@ -32,7 +32,7 @@ private struct Growth {
 }
 
 /// What leakprof writes for other tools, read by those.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct OtherToolsReadTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct OtherToolsReadTests {
     @Test func `go tool pprof shows one file as the comparison of two`() async throws {
         let growth = try await Growth()
         _ = try await growth.leakprof("diff", "early", "late", "--pprof", "-o", "both.pb.gz")
@@ -87,7 +87,7 @@ private struct Growth {
 }
 
 /// A service's own heap profile, by its URL.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct ServiceTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ServiceTests {
     /// Samples/markets-go, built once.
     private static let build = Task {
         let directory = try TemporaryDirectory(in: "/tmp")
@@ -192,7 +192,7 @@ private struct Growth {
 }
 
 /// What other tools write of a real program, read by leakprof.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct OtherToolsWriteTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct OtherToolsWriteTests {
     /// Runs Samples/steady-growth.c until it has grown three times, under whatever the command line and the
     /// environment say, and returns the files in its directory that begin with `name`.
     private func grow(

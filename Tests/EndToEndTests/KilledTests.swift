@@ -5,7 +5,7 @@ import LeakprofTestSupport
 import Testing
 
 /// What is left of a recording whose process was killed at any moment.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct KilledTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct KilledTests {
     private static let threads = 8
 
     /// What the threads of the sample said, summed up.

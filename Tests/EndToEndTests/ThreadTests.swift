@@ -3,7 +3,7 @@ import LeakprofTestSupport
 import Testing
 
 /// Threads that are many, small, cancelled, or that allocate when they are nearly gone.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct ThreadTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ThreadTests {
     /// Runs Samples/thread-life.c, which leaves 100 blocks of 15001 bytes when its threads are gone.
     private func threads(_ how: String, _ count: Int) async throws -> (
         output: [Substring], snapshot: Snapshot

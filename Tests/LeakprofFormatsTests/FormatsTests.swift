@@ -271,7 +271,7 @@ private func failure(_ text: String) -> String {
 }
 
 /// Profiles that are cut, damaged, or made to do harm.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostileFormatsTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct HostileFormatsTests {
     /// Text may end after any line and still make sense; it must never be a trap, or an index that leads nowhere.
     @Test func `no damage and no cut makes a reader crash`() async {
         await #expect(processExitsWith: .success) {

@@ -4,7 +4,7 @@ import LeakprofTestSupport
 import Testing
 
 /// The graph in a browser, used as a person would: what is asked for must be what is shown.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct FlameGraphBrowserTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct FlameGraphBrowserTests {
     private static let status = #"{"eval": "document.querySelector('.status').textContent"}"#
     private static let hash = #"{"eval": "location.hash"}"#
     /// The labels of the frames that are drawn, and of those in outlines.
