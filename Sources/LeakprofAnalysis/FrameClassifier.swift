@@ -37,15 +37,15 @@ enum FrameClassifier {
 
     /// Headers and libraries whose code is compiled into the program.
     private static func isRuntimeSource(_ file: String) -> Bool {
-        file.contains("/include/c++/") || file.hasPrefix("/rustc/")
-            || file.contains("/rust/library/")
-            || file.contains("/lib/gcc/") || file.contains("/libstdc++-v3/")
+        file.containsBytes(of: "/include/c++/") || file.hasPrefix("/rustc/")
+            || file.containsBytes(of: "/rust/library/")
+            || file.containsBytes(of: "/lib/gcc/") || file.containsBytes(of: "/libstdc++-v3/")
     }
 
     private static func hasRuntimePrefix(_ name: String) -> Bool {
         runtimePrefixes.contains { name.hasPrefix($0) }
             // "generic specialization <…> of static Swift.Array.append"
-            || name.hasPrefix("generic specialization") && name.contains(" Swift.")
+            || name.hasPrefix("generic specialization") && name.containsBytes(of: " Swift.")
             // What a class's initializer is called through: its caller made the object.
             || name.hasSuffix(".__allocating_init")
     }

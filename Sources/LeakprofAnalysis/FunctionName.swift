@@ -1,3 +1,5 @@
+internal import LeakprofModel
+
 /// Parts of a demangled function name.
 ///
 /// Understands enough of C++, Rust and Swift spelling to tell the name from what surrounds it; anything
@@ -14,7 +16,7 @@ package struct FunctionName: Sendable {
             return
         }
         // Go writes no parameters, and the receivers of methods in parentheses: "main.(*Cache).Put.func1".
-        guard !demangled.contains(".(*") else {
+        guard !demangled.containsBytes(of: ".(*") else {
             qualified = demangled
             return
         }

@@ -57,6 +57,23 @@ extension String {
         return String(self[utf8.index(after: slash)...])
     }
 
+    /// Whether these bytes are in it.
+    ///
+    /// `contains` compares characters, which takes a quarter of a comparison's time where names are long.
+    package func containsBytes(of text: String) -> Bool {
+        var (whole, part) = (self, text)
+        return whole.withUTF8 { whole in
+            part.withUTF8 { part in
+                guard let first = part.first else { return true }
+                guard whole.count >= part.count else { return false }
+                return (0...(whole.count - part.count)).contains { start in
+                    whole[start] == first
+                        && whole[start..<start + part.count].elementsEqual(part)
+                }
+            }
+        }
+    }
+
     /// The string itself, or as much of its start as fits so many bytes and an ellipsis behind it.
     package func clipped(toBytes limit: Int) -> String {
         guard utf8.count > limit else { return self }
