@@ -272,7 +272,8 @@ uint64_t lp_recorder_rest_bytes(void) {
 
 // ---- Giving up system calls ----
 
-void lp_recorder_confine(const struct lp_caller *caller, bool is_strict) {
+bool lp_recorder_confine(const struct lp_caller *caller, bool is_strict) {
+    if (is_confined()) return false;
     if (lp_process_state() == LP_PROCESS_NEW) lp_recorder_look();
     if (lp_process_has_region()) {
         lp_budget_pause();
@@ -282,6 +283,7 @@ void lp_recorder_confine(const struct lp_caller *caller, bool is_strict) {
         lp_block_leave(own);
     }
     set_confined(true, is_strict);
+    return true;
 }
 
 void lp_recorder_release(void) {

@@ -33,10 +33,12 @@ void lp_recorder_end(void);
 // Called before the calling thread may lose the right to make system calls, or be killed for one: gets
 // what that thread will need, and does without the rest from here on. What is done without: auto mode
 // stays at the interval it is at, the region stays when the process ends, copies are not made, children
-// are not recorded. With `is_strict`, no call at all is possible. Any thread, not in signal handlers.
-void lp_recorder_confine(const struct lp_caller *caller, bool is_strict);
+// are not recorded. With `is_strict`, no call at all is possible. Returns whether this is the first
+// time; if not, nothing is done. Any thread, not in signal handlers.
+bool lp_recorder_confine(const struct lp_caller *caller, bool is_strict);
 
-// Takes that back: nothing was lost. By the thread that called it, before it allocates.
+// Takes that back: nothing was lost. By the thread for which it was the first time, before it
+// allocates.
 void lp_recorder_release(void);
 
 // Writes a copy of the region as "<pid>.<ticks>.<name>.copy" beside it and starts a new epoch. `name`
