@@ -32,7 +32,7 @@ build: ## build leakprof and libleakshim.so for use
 test: ## install what is missing and run every test
 	script/bootstrap build test
 	swift build --build-tests --explicit-target-dependency-import-check error
-	swift test --skip-build
+	script/test
 
 compare-stacks: ## walk ten million stacks of real programs a second time with libgcc's unwinder, and compare
 	script/bootstrap build
