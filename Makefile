@@ -15,7 +15,7 @@ STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wsh
 	-Wstack-usage=1536 -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-programs compare-stacks fuzz sanitize bench bench-symbols bench-snapshot lint format install dist \
+.PHONY: help demo build test test-programs samples-python compare-stacks fuzz sanitize bench bench-symbols bench-snapshot lint format install dist \
 	man pictures clean
 
 help: ## list the targets
@@ -33,6 +33,11 @@ test: ## install what is missing and run every test
 	script/bootstrap build test
 	swift build --build-tests --explicit-target-dependency-import-check error
 	script/test
+
+samples-python: ## find the leaks of the Python samples, under load; each says whether it found what it should
+	script/bootstrap samples
+	$(MAKE) build
+	script/samples-python $(SAMPLES)
 
 compare-stacks: ## walk ten million stacks of real programs a second time with libgcc's unwinder, and compare
 	script/bootstrap build
@@ -74,7 +79,7 @@ lint: ## check formats and what compilers and linters find in the C and shell co
 	for file in $(C_FILES); do $(STRICT_GCC) -fanalyzer $$file || exit 1; done
 	for file in $(BENCHMARK_FILES); do $(STRICT_GCC) $$file || exit 1; done # they leak on purpose
 	clang-tidy --quiet $(C_FILES) -- $(C_FLAGS)
-	shellcheck $$(grep -l '^#!.*bash' script/*) .ci/run
+	shellcheck -x $$(grep -lr '^#!.*bash' script Samples) .ci/run
 
 format: ## rewrite sources in the project's format
 	swift format --in-place --parallel --recursive Package.swift Sources Tests Samples Fuzz/Entries
