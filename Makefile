@@ -10,7 +10,7 @@ BENCHMARK_FILES := $(wildcard Benchmarks/*.c)
 C_SOURCES := $(wildcard CShim/*/*.[ch] CShim/*/include/*.h Samples/*.c Samples/*.cpp Fuzz/Driver/*.c \
 	Sources/*/*.[ch] Sources/*/include/*.h) $(BENCHMARK_FILES)
 C_FLAGS := -std=c17 -D_GNU_SOURCE -ftls-model=initial-exec -fvisibility=hidden \
-	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include -ISources/CDemanglers/include
+	-ICShim/Layout/include -ICShim/Recorder/include -ICShim/Runtimes/include -ICShim/Interpose/include -ISources/CDemanglers/include
 STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wvla \
 	-Wstack-usage=1536 -Werror
 

@@ -59,11 +59,13 @@ let package = Package(
         // The target process. CShim/Recorder defines no malloc, so tests can link it.
         .target(name: "CLeakprofLayout", path: "CShim/Layout"),
         .target(
-            name: "CLeakprofRecorder", dependencies: ["CLeakprofLayout"], path: "CShim/Recorder",
-            cSettings: shimSettings),
+            name: "CLeakprofRecorder", dependencies: ["CLeakprofLayout"], path: "CShim",
+            sources: ["Recorder", "Runtimes"], publicHeadersPath: "Recorder/include",
+            cSettings: shimSettings + [.headerSearchPath("Runtimes/include")]),
         .target(
             name: "CLeakprofInterpose", dependencies: ["CLeakprofRecorder"],
-            path: "CShim/Interpose", exclude: ["exports.map"], cSettings: shimSettings,
+            path: "CShim/Interpose", exclude: ["exports.map"],
+            cSettings: shimSettings + [.headerSearchPath("../Runtimes/include")],
             linkerSettings: shimLinkerSettings),
 
         // System libraries.

@@ -26,6 +26,7 @@
 #include "early_arena.h"
 #include "free_filter.h"
 #include "next_allocator.h"
+#include "next_entry.h"
 #include "process.h"
 #include "recorder.h"
 #include "thread_state.h"
@@ -34,43 +35,13 @@
 #define CALLER (&LP_CALLER())
 #define SLOW __attribute__((noinline))
 
-// ---- Entering the next allocator ----
-
-// How deep into its stack a next allocator is when it calls another of its functions, at most. What is
-// further away from the mark is on another stack.
-#define MAX_NEXT_STACK ((uintptr_t)65536)
-
-struct entry {
-    uintptr_t outer;
-    bool is_nested;
-};
-
-// A macro, so that the frame address is the hook's own.
-#define ENTER_NEXT() enter_next((uintptr_t)__builtin_frame_address(0))
-
-static inline struct entry enter_next(uintptr_t frame) {
-    struct entry entry = {.outer = lp_thread.inside_next, .is_nested = false};
-    // Without a mark, the difference is out of range.
-    if (entry.outer - frame - 1 < MAX_NEXT_STACK) {
-        entry.is_nested = true;
-    } else {
-        entry.outer = 0; // left behind by a longjmp, or of another stack
-        lp_thread.inside_next = frame;
-    }
-    return entry;
-}
-
-static inline void leave_next(struct entry entry) {
-    if (!entry.is_nested) lp_thread.inside_next = 0;
-}
-
 // Records the result of a call that allocates, unless it belongs to an outer one.
-static inline void *finish(struct entry entry, void *block, size_t size,
+static inline void *finish(struct lp_entry entry, void *block, size_t size,
                            const struct lp_caller *caller) {
-    leave_next(entry);
+    lp_leave_next(entry);
     if (block == NULL) return NULL;
     if (__builtin_expect(entry.is_nested, 0)) {
-        lp_record_nested();
+        if (lp_thread.is_inside_python == 0) lp_record_nested();
     } else {
         lp_record_allocation(block, size, caller);
     }
@@ -79,23 +50,14 @@ static inline void *finish(struct entry entry, void *block, size_t size,
 
 // ---- Allocation ----
 
-// Whether nothing has to be done about an allocation of `size` bytes; then it is taken off the room. A
-// size of 0 is no more than any room.
-static inline bool is_not_recorded(size_t size) {
-    if (size - 1 >= lp_thread.room || lp_thread.token != lp_load_relaxed_u64(&lp_process.token))
-        return false;
-    lp_thread.room -= size;
-    return true;
-}
-
 static SLOW void *slow_malloc(size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.malloc(size), size, CALLER);
 }
 
 EXPORT void *malloc(size_t size) {
-    if (__builtin_expect(is_not_recorded(size), 1)) return lp_next.malloc(size);
+    if (__builtin_expect(lp_is_not_recorded(size), 1)) return lp_next.malloc(size);
     return slow_malloc(size);
 }
 
@@ -111,38 +73,39 @@ static SLOW void *slow_calloc(size_t count, size_t size) {
     size_t bytes;
     bool overflows = __builtin_mul_overflow(count, size, &bytes);
     if (!lp_has_next_allocator()) return overflows ? NULL : lp_early_allocate(bytes, 1);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.calloc(count, size), bytes, CALLER);
 }
 
 EXPORT void *calloc(size_t count, size_t size) {
     size_t bytes;
     bool overflows = __builtin_mul_overflow(count, size, &bytes);
-    if (__builtin_expect(!overflows && is_not_recorded(bytes), 1)) return lp_next.calloc(count, size);
+    if (__builtin_expect(!overflows && lp_is_not_recorded(bytes), 1))
+        return lp_next.calloc(count, size);
     return slow_calloc(count, size);
 }
 
 EXPORT void *memalign(size_t alignment, size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, alignment);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.memalign(alignment, size), size, CALLER);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, alignment);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.aligned_alloc(alignment, size), size, CALLER);
 }
 
 EXPORT void *valloc(size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, (size_t)getpagesize());
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.valloc(size), size, CALLER);
 }
 
 EXPORT void *pvalloc(size_t size) {
     if (!lp_has_next_allocator()) return lp_early_allocate(size, (size_t)getpagesize());
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     return finish(entry, lp_next.pvalloc(size), size, CALLER);
 }
 
@@ -153,7 +116,7 @@ EXPORT int posix_memalign(void **block, size_t alignment, size_t size) {
         *block = early;
         return 0;
     }
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     int status = lp_next.posix_memalign(block, alignment, size);
     finish(entry, status == 0 ? *block : NULL, size, CALLER);
     return status;
@@ -223,7 +186,7 @@ static void *move_early_block(void *block, size_t size, const struct lp_caller *
         if (moved != NULL) copy_early_block(moved, block, size);
         return moved;
     }
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     void *moved = lp_next.malloc(size);
     if (moved != NULL) copy_early_block(moved, block, size);
     return finish(entry, moved, size, caller);
@@ -243,7 +206,7 @@ static inline struct pending begin_realloc(void *block) {
     return pending;
 }
 
-static inline void *end_realloc(struct pending *pending, struct entry entry, void *old, void *block,
+static inline void *end_realloc(struct pending *pending, struct lp_entry entry, void *old, void *block,
                                 size_t size, const struct lp_caller *caller) {
     bool has_failed = block == NULL && (size != 0 || errno == ENOMEM);
     if (!has_failed) errno = pending->saved_errno;
@@ -261,13 +224,13 @@ static SLOW void *slow_realloc(void *block, size_t size) {
     if (block != NULL && lp_early_owns(block)) return move_early_block(block, size, CALLER);
     if (!lp_has_next_allocator()) return lp_early_allocate(size, 1);
     struct pending pending = begin_realloc(block);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     void *moved = lp_next.realloc(block, size);
     return end_realloc(&pending, entry, block, moved, size, CALLER);
 }
 
 EXPORT void *realloc(void *block, size_t size) {
-    if (__builtin_expect(!lp_filter_may_hold(block) && is_not_recorded(size), 1))
+    if (__builtin_expect(!lp_filter_may_hold(block) && lp_is_not_recorded(size), 1))
         return lp_next.realloc(block, size);
     return slow_realloc(block, size);
 }
@@ -283,7 +246,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size) {
     if (block != NULL && lp_early_owns(block)) return move_early_block(block, bytes, CALLER);
     if (!lp_has_next_allocator()) return lp_early_allocate(bytes, 1);
     struct pending pending = begin_realloc(block);
-    struct entry entry = ENTER_NEXT();
+    struct lp_entry entry = LP_ENTER_NEXT();
     void *moved = lp_next.reallocarray != NULL ? lp_next.reallocarray(block, count, size)
                                                : lp_next.realloc(block, bytes);
     return end_realloc(&pending, entry, block, moved, bytes, CALLER);

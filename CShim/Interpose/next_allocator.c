@@ -29,7 +29,7 @@ bool lp_find_next_allocator(void) {
     if (!lp_is_relocated()) return false;
     // volatile: gcc takes the declaration of dlsym to promise that it does not call back into this
     // file.
-    volatile uint32_t *is_looking = &lp_thread.is_finding_next;
+    volatile uint16_t *is_looking = &lp_thread.is_finding_next;
     if (*is_looking != 0) return false;
     *is_looking = 1;
     int saved = errno;

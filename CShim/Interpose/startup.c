@@ -8,6 +8,7 @@
 #include "leakshim.h"
 #include "next_allocator.h"
 #include "process.h"
+#include "python.h"
 #include "recorder.h"
 #include "region_copy.h"
 #include "region_layout.h"
@@ -30,8 +31,11 @@ static void start_recording(const char *const *environment) {
     config.blocks_share_nothing = lp_next_is_glibc();
     config.other_malloc = lp_other_malloc();
     lp_record_early(lp_early_allocations(), lp_early_bytes());
+    lp_python_begin(config.python);
     lp_recorder_start(&config);
-    if (lp_process_has_region()) lp_region_copy_on_signal(config.signal);
+    if (!lp_process_has_region()) return;
+    lp_python_look_everywhere();
+    lp_region_copy_on_signal(config.signal);
 }
 
 // Linked with -z initfirst: runs before the constructors of the libraries that the program needs,

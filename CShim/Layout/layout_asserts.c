@@ -11,6 +11,16 @@ LP_ASSERT_SIZE(struct lp_module, LP_MODULE_BYTES);
 LP_ASSERT_SIZE(struct lp_node, LP_NODE_BYTES);
 LP_ASSERT_SIZE(struct lp_counter, LP_COUNTER_BYTES);
 LP_ASSERT_SIZE(struct lp_sampled, LP_COUNTER_BYTES);
+LP_ASSERT_SIZE(struct lp_code, LP_CODE_BYTES);
+LP_ASSERT_SIZE(struct lp_text, LP_TEXT_BYTES);
+
+_Static_assert(LP_MAX_TRACE == 3 * LP_MAX_DEPTH + 4, "frames, what stands for others, Python frames");
+
+// The two ends of the last table are one word.
+_Static_assert(offsetof(struct lp_header, counters_used) % 8 == 0 &&
+                   offsetof(struct lp_header, heap_used) ==
+                       offsetof(struct lp_header, counters_used) + 4,
+               "counters_used and heap_used change together");
 
 // The words every allocation reads share no cache line with words that allocations write.
 LP_ASSERT_OFFSET(struct lp_header, state, LP_HEADER_STATE_OFF);

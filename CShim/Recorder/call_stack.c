@@ -3,8 +3,10 @@
 #include <stdbool.h>
 
 #include "frame_pointer.h"
+#include "mixed_stack.h"
 #include "modules.h"
 #include "process.h"
+#include "python.h"
 #include "rule_cache.h"
 #include "stack_memory.h"
 #include "stack_table.h"
@@ -213,28 +215,29 @@ static uint32_t node_of(uint32_t parent, const struct lp_frame_state *frame) {
     return lp_stack_child(parent, lp_frame(frame->pc, frame->module));
 }
 
-// Puts the fresh frames below the kept ones and interns them. 0 when the stack table is full: then the
-// frames are kept with no nodes, so that at least the same stack is not walked again.
-static uint32_t keep(struct walk *walk, uint32_t kept) {
+// Puts the fresh frames below the kept ones.
+static void keep(struct walk *walk, uint32_t kept) {
     struct lp_thread_block *block = walk->block;
-    uint32_t node = 0;
-    if (kept > 0) {
-        node = block->frames[kept - 1].node;
-    } else {
+    if (kept == 0) {
         block->end = walk->end;
         block->end_slot = walk->end_slot;
     }
+    block->count = kept;
+    while (walk->fresh > 0) block->frames[block->count++] = block->fresh[--walk->fresh];
+}
+
+// Interns the kept stack, of which the first `kept` frames have nodes. 0 when the stack table is full:
+// then the frames are kept with no nodes, so that at least the same stack is not walked again.
+static uint32_t intern(struct lp_thread_block *block, uint32_t kept) {
+    uint32_t node = kept > 0 ? block->frames[kept - 1].node : 0;
     uint64_t marker = marker_of(block->end);
-    count_end(marker, walk->is_guessed);
     bool is_lost = kept > 0 && node == 0;
     if (kept == 0 && marker != 0) {
         node = lp_stack_child(0, marker);
         is_lost = node == 0;
     }
-    block->count = kept;
-    while (walk->fresh > 0) {
-        struct lp_frame_state *frame = &block->frames[block->count++];
-        *frame = block->fresh[--walk->fresh];
+    for (uint32_t i = kept; i < block->count; i++) {
+        struct lp_frame_state *frame = &block->frames[i];
         node = is_lost ? 0 : node_of(node, frame);
         is_lost |= node == 0;
         frame->node = node;
@@ -243,8 +246,27 @@ static uint32_t keep(struct walk *walk, uint32_t kept) {
     return node;
 }
 
+// Interns the stack that the general unwinder found, with this thread's Python frames. Afterwards
+// nothing is kept: it does not say how it got from frame to frame.
+static uint32_t intern_whole(const struct lp_python_layout *python, struct lp_thread_block *block,
+                             const uint64_t *frames, uint32_t count, uint64_t marker) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t frame = frames[count - 1 - i];
+        block->frames[i] = (struct lp_frame_state){
+            .pc = frame & LP_ADDRESS_MASK,
+            .module = (uint16_t)(frame >> LP_ADDRESS_BITS),
+            .rbp_slot = LP_RBP_NOT_REPLAYABLE,
+        };
+    }
+    block->count = count;
+    uint32_t node = lp_mixed_intern(python, block, 0, &marker);
+    count_end(marker, false);
+    block->count = 0;
+    return node;
+}
+
 // The same by the general unwinder, without memory of earlier stacks.
-static uint32_t unwind_whole(const struct lp_caller *caller) {
+static uint32_t unwind_whole(struct lp_thread_block *block, const struct lp_caller *caller) {
     uint64_t frames[LP_MAX_DEPTH + 1];
     uint32_t count = 0;
     enum lp_unwind_end unwound =
@@ -260,13 +282,21 @@ static uint32_t unwind_whole(const struct lp_caller *caller) {
     uint32_t outermost = count > 0 ? (uint32_t)(frames[count - 1] >> LP_ADDRESS_BITS) : 0;
     if (end == LP_STACK_NO_CALLER && is_entry(outermost)) end = LP_STACK_COMPLETE;
     uint64_t marker = marker_of(end);
+    const struct lp_python_layout *python = lp_python_layout();
+    if (python != NULL && block != NULL) return intern_whole(python, block, frames, count, marker);
     count_end(marker, false);
     if (marker != 0) frames[count++] = marker;
     return lp_stack_intern(frames, count);
 }
 
 uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *caller) {
-    if (block == NULL) return unwind_whole(caller);
+    if (block == NULL) return unwind_whole(NULL, caller);
+    const struct lp_python_layout *python = lp_python_layout();
+    if (python != NULL && lp_python.is_only) {
+        uint32_t node;
+        block->count = 0;
+        if (lp_python_intern(python, block, &node)) return node;
+    }
     uint32_t generation = lp_rules_generation();
     if (block->generation != generation) {
         block->generation = generation;
@@ -284,15 +314,23 @@ uint32_t lp_call_stack(struct lp_thread_block *block, const struct lp_caller *ca
     uint32_t kept;
     if (!find_frames(&walk, &kept)) {
         block->count = 0;
-        return unwind_whole(caller);
+        return unwind_whole(block, caller);
     }
     if (walk.fresh == 0) {
         // The stack of the last time, or the outer part of it.
         block->count = kept;
-        count_end(marker_of(block->end), false);
-        uint32_t node = block->frames[kept - 1].node;
-        if (__builtin_expect(node == 0, 0)) lp_count(LP_STAT_STACKS_LOST, 1);
+    } else {
+        keep(&walk, kept);
+    }
+    uint64_t marker = marker_of(block->end);
+    if (python != NULL) {
+        uint32_t node = lp_mixed_intern(python, block, kept, &marker);
+        count_end(marker, walk.is_guessed);
         return node;
     }
-    return keep(&walk, kept);
+    count_end(marker, walk.is_guessed);
+    if (block->count > kept) return intern(block, kept);
+    uint32_t node = block->frames[kept - 1].node;
+    if (__builtin_expect(node == 0, 0)) lp_count(LP_STAT_STACKS_LOST, 1);
+    return node;
 }

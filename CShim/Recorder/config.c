@@ -110,6 +110,21 @@ static bool parse_mode(const char *text, struct lp_config *config) {
     return true;
 }
 
+static bool parse_python(const char *text, uint32_t *use) {
+    bool is_on;
+    if (strcmp(text, "only") == 0) {
+        *use = LP_USE_PYTHON_ONLY;
+        return true;
+    }
+    if (strcmp(text, "native") == 0) {
+        *use = LP_USE_PYTHON_NATIVE;
+        return true;
+    }
+    if (!parse_flag(text, &is_on)) return false;
+    *use = is_on ? LP_USE_PYTHON_ON : LP_USE_PYTHON_OFF;
+    return true;
+}
+
 static bool parse_directory(const char *text, struct lp_config *config) {
     size_t length = strlen(text);
     if (text[0] != '/' || length >= LP_DIRECTORY_BYTES) return false;
@@ -150,6 +165,7 @@ void lp_config_parse(const char *const *environment, struct lp_config *config) {
     config->max_memory_bytes = 256 << 20;
     config->region_bytes = LP_REGION_BYTES_DEFAULT;
     config->signal = SIGRTMIN + 7;
+    config->python = LP_USE_PYTHON_ON;
     config->follow_fork = true;
     config->start = true;
 
@@ -192,6 +208,9 @@ void lp_config_parse(const char *const *environment, struct lp_config *config) {
         } else if ((value = value_of(entry, "LEAKPROF_PAUSED")) != NULL) {
             error = LP_CONFIG_ERROR_PAUSED;
             understood = parse_flag(value, &config->paused);
+        } else if ((value = value_of(entry, "LEAKPROF_PYTHON")) != NULL) {
+            error = LP_CONFIG_ERROR_PYTHON;
+            understood = parse_python(value, &config->python);
         } else if ((value = value_of(entry, "LEAKPROF_KEEP")) != NULL) {
             error = LP_CONFIG_ERROR_KEEP;
             understood = parse_keep(value, &config->keep);

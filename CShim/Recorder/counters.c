@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "heap.h"
 #include "sampler.h"
 
 // Records are taken in groups that share no cache line with the next group's, so that threads that add
@@ -17,10 +18,8 @@ _Static_assert(sizeof(struct lp_counter) * GROUP % 64 == 0, "a group is a number
 // group, which is why only what can't have one does so.
 static uint32_t take_record(struct lp_thread_block *block) {
     if (block != NULL && block->counters_next < block->counters_end) return block->counters_next++;
-    uint32_t *used = &lp_process.header->counters_used;
-    if (lp_load_relaxed_u32(used) + GROUP > lp_process.counters_capacity) return 0;
-    uint32_t index = lp_add_relaxed_u32(used, GROUP);
-    if (index + GROUP > lp_process.counters_capacity) return 0;
+    uint32_t index = lp_heap_take_counters(GROUP);
+    if (index == 0) return 0;
     if (block != NULL) {
         block->counters_next = index + 1;
         block->counters_end = index + GROUP;

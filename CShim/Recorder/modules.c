@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 
 #include "process.h"
+#include "python.h"
 #include "raw.h"
 #include "rule_cache.h"
 
@@ -93,6 +94,14 @@ static uint64_t module_signature(uintptr_t start, uint32_t build_id_memory_off) 
     return signature;
 }
 
+// A program may have opened its interpreter itself, long after it started.
+static void look_for_interpreter(uintptr_t image, uintptr_t load_bias) {
+    const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)image;
+    if (memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_phentsize != sizeof(ElfW(Phdr))) return;
+    if (elf->e_phoff > PAGE || elf->e_phnum > (PAGE - elf->e_phoff) / sizeof(ElfW(Phdr))) return;
+    lp_python_look(load_bias, (const ElfW(Phdr) *)(image + elf->e_phoff), elf->e_phnum);
+}
+
 // Takes a module record and fills it; 0 when the table is full.
 static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uint32_t path_length) {
     uint32_t *used = &lp_process.header->modules_used;
@@ -119,6 +128,7 @@ static uint32_t add_module(const struct lp_loaded *loaded, const char *path, uin
     module->build_id_off =
         lp_add_string((const char *)image + module->build_id_memory_off, build_id_length);
     if (module->build_id_off != UINT32_MAX) module->build_id_length = build_id_length;
+    look_for_interpreter(image, module->load_bias);
     lp_store_release_u32(&module->published, 1);
     return index;
 }
@@ -172,6 +182,16 @@ static uint32_t find_or_add_module(const struct lp_loaded *loaded, const char *p
     }
     lp_count(LP_STAT_MODULES_LOST, 1);
     return 0;
+}
+
+bool lp_module_is_named(uint32_t index, const char *start) {
+    const struct lp_module *module = &lp_process.modules[index];
+    if (module->path_length == 0) return false;
+    const char *path = lp_process.strings + module->path_off;
+    const char *slash = memrchr(path, '/', module->path_length);
+    const char *name = slash == NULL ? path : slash + 1;
+    size_t length = module->path_length - (size_t)(name - path);
+    return length >= strlen(start) && memcmp(name, start, strlen(start)) == 0;
 }
 
 static bool ask_loader(uintptr_t address, struct lp_loaded *loaded) {

@@ -7,6 +7,9 @@
 #include "epochs.h"
 #include "free_filter.h"
 #include "process.h"
+#include "python.h"
+#include "python_allocators.h"
+#include "python_code.h"
 #include "recorder.h"
 #include "sampler.h"
 #include "stack_table.h"
@@ -115,11 +118,21 @@ static inline bool is_taken(size_t size, uint32_t *interval_index) {
 }
 
 void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller) {
+    lp_record_in_domain(block, size, caller, 0);
+}
+
+void lp_record_in_domain(void *block, size_t size, const struct lp_caller *caller, uint64_t domain) {
     uint32_t interval_index;
     if (!is_taken(size, &interval_index)) return;
     struct lp_thread_block *own = lp_block_enter(caller->sp);
     uint64_t begun = lp_work_begin(own);
-    record(own, block, size, lp_call_stack(own, caller), interval_index);
+    uint32_t stack = lp_call_stack(own, caller);
+    if (domain != 0) {
+        if (stack != 0) stack = lp_stack_child(stack, domain);
+    } else if (lp_python_layout() != NULL && own != NULL && own->python_mallocs++ % 64 == 0) {
+        lp_python_check_allocators();
+    }
+    record(own, block, size, stack, interval_index);
     lp_work_end(own, begun);
     lp_block_leave(own);
 }
@@ -164,6 +177,8 @@ void lp_put_back(void *block, const struct lp_live_block *withdrawn) {
 void lp_record_free(void *block) {
     // In a child that has not begun, nothing may be touched that was its parent's.
     if (!lp_process_has_region()) return;
+    bool is_python = lp_python_layout() != NULL;
+    if (__builtin_expect(is_python && lp_python_may_be_code(block), 0)) lp_python_code_freed(block);
     struct lp_live_block freed;
     // Entered or not: at worst, a signal handler's operation is not counted.
     struct lp_thread_block *own = lp_thread.block;
@@ -173,6 +188,8 @@ void lp_record_free(void *block) {
     if (is_recorded) lp_count_freed(&freed);
     lp_work_end(own, begun);
     if (!is_recorded && own != NULL) lp_add_own(&own->work.fruitless, 1);
-    if (!is_recorded && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0)
+    // What CPython's allocators free for themselves was recorded, if at all, by their own address.
+    if (!is_recorded && lp_load_relaxed_u32(&lp_process.header->interval_index) == 0 &&
+        lp_thread.is_inside_python == 0)
         lp_count(LP_STAT_UNKNOWN_FREES, 1);
 }

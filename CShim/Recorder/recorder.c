@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "pool.h"
 #include "process.h"
+#include "python.h"
 #include "raw.h"
 #include "region_copy.h"
 #include "region_file.h"
@@ -70,6 +71,7 @@ static void fill_header(struct lp_header *header, const struct lp_config *config
     header->interval_bytes = config->mode == LP_MODE_SAMPLED ? config->interval_bytes : 0;
     header->max_memory_bytes = config->max_memory_bytes;
     header->wanted = config->paused ? LP_WANTED_PAUSED : LP_WANTED_RECORDING;
+    header->python = lp_python_state();
     // Record 0 of these tables means "none".
     header->modules_used = 1;
     header->nodes_used = 1;
@@ -128,6 +130,8 @@ static void begin(uint32_t forked_from) {
     lp_process.can_thin = lp_live_can_revise();
     // Without a barrier for all threads, every insertion needs one of its own.
     lp_process.live.has_own_words = config->blocks_share_nothing && lp_process.can_thin;
+    const struct lp_python_layout *python = lp_python_layout();
+    if (python != NULL) lp_live_expect_close_blocks(&lp_process.live, !python->is_free_threaded);
     header->intervals_used = 1;
     if (config->mode == LP_MODE_SAMPLED) {
         lp_process.intervals[1] = config->interval_bytes;

@@ -56,6 +56,12 @@ static long write_region(int descriptor, uint32_t cut_epoch) {
                          used_end(header->nodes_off, &header->nodes_used, lp_process.nodes_capacity,
                                   sizeof(struct lp_node)));
     if (status != 0) return status;
+    uint64_t heap_end =
+        header->counters_off + (uint64_t)lp_process.counters_capacity * sizeof(struct lp_counter);
+    uint64_t heap_bytes = (uint64_t)lp_load_acquire_u32(&header->heap_used) * 8;
+    if (heap_bytes <= heap_end - header->counters_off)
+        status = write_range(descriptor, heap_end - heap_bytes, heap_end);
+    if (status != 0) return status;
     // Modules, strings, epochs, statistics: everything between the header and the buckets.
     status = write_range(descriptor, header->statistics_off, header->buckets_off);
     if (status != 0) return status;

@@ -69,10 +69,10 @@ void lp_tables_find(struct lp_header *header) {
 // before the end, and a page that was given back may not be had again.
 #define TRIM_SLACK_BYTES 262144
 
-// Gives the file's pages behind `used` of a table back to the file system.
-static void trim(void *table, uint64_t used_bytes, uint64_t table_bytes) {
+// Gives the file's pages behind `used` of a table back to the file system, up to `end_bytes`.
+static void trim(void *table, uint64_t used_bytes, uint64_t end_bytes) {
     uintptr_t start = ((uintptr_t)table + used_bytes + TRIM_SLACK_BYTES + 4095) & ~(uintptr_t)4095;
-    uintptr_t end = ((uintptr_t)table + table_bytes) & ~(uintptr_t)4095;
+    uintptr_t end = ((uintptr_t)table + end_bytes) & ~(uintptr_t)4095;
     if (start < end) lp_sys_advise((void *)start, end - start, MADV_REMOVE);
 }
 
@@ -86,7 +86,9 @@ void lp_tables_trim(void) {
     trim(lp_process.nodes,
          used_of(&header->nodes_used, lp_process.nodes_capacity) * sizeof(struct lp_node),
          lp_process.nodes_capacity * sizeof(struct lp_node));
+    uint64_t end = lp_process.counters_capacity * sizeof(struct lp_counter);
+    uint64_t heap = used_of(&header->heap_used, (uint32_t)(end / 8)) * 8 + TRIM_SLACK_BYTES;
     trim(lp_process.counters,
          used_of(&header->counters_used, lp_process.counters_capacity) * sizeof(struct lp_counter),
-         lp_process.counters_capacity * sizeof(struct lp_counter));
+         end > heap ? end - heap : 0);
 }

@@ -55,6 +55,7 @@ static struct lp_thread_block *take_over(uint32_t index) {
     __atomic_store_n(&block->is_measured, __atomic_load_n(&lp_process.budget.is_on, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
     block->count = 0;
+    block->is_mixed = false;
     block->readable_low = 0;
     block->readable_high = 0;
     // Whoever revises the table may be reading it.

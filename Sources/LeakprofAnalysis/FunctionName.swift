@@ -40,6 +40,12 @@ package struct FunctionName: Sendable {
     package var short: String {
         var result: [UInt8] = []
         var depth = 0
+        // "get.<locals>.<lambda>" is Python's, and says all that there is to say.
+        if Self.pythonWords.contains(where: qualified.hasSuffix)
+            || qualified.containsBytes(of: ".<locals>.")
+        {
+            return qualified
+        }
         for (position, byte) in qualified.utf8.enumerated() {
             switch byte {
             case UInt8(ascii: "<") where position > 0 && !endsInOperator(result):
@@ -52,6 +58,10 @@ package struct FunctionName: Sendable {
         // Unbalanced brackets: not what it seemed.
         return depth == 0 ? String(decoding: result, as: UTF8.self) : qualified
     }
+
+    private static let pythonWords = [
+        "<module>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>",
+    ]
 
     private func endsInOperator(_ name: [UInt8]) -> Bool {
         ["operator", "operator<", "operator-", "operator<="].contains {

@@ -23,8 +23,10 @@ package struct Region: Sendable {
         let header = try RegionHeader(of: file)
         if startsEpoch, process != nil { file.requestEpoch(after: header.raw.epoch) }
         let tables = try RegionTables(of: file, header: header)
-        var (snapshot, damagedRecords) = SnapshotBuilder(tables).build()
-        let facts = FactsReader(tables: tables, process: process, damagedRecords: damagedRecords)
+        var (snapshot, damagedRecords, interpreter) = SnapshotBuilder(tables).build()
+        let facts = FactsReader(
+            tables: tables, process: process, damagedRecords: damagedRecords,
+            interpreter: interpreter)
         snapshot.facts = facts.read(mappings: snapshot.mappings)
         return snapshot
     }
@@ -85,7 +87,8 @@ package struct Region: Sendable {
                     var snapshot = SnapshotBuilder(tables).build(
                         blockOf: counter, bytes: header.raw.lookup_size)
                 else { throw .damaged(path: path, what: "the answer refers to no counter") }
-                let facts = FactsReader(tables: tables, process: process, damagedRecords: 0)
+                let facts = FactsReader(
+                    tables: tables, process: process, damagedRecords: 0, interpreter: nil)
                 snapshot.facts = facts.read(mappings: snapshot.mappings)
                 return snapshot
             }
@@ -160,6 +163,8 @@ struct FactsReader {
     /// The running target; `nil` for a dead one and for a copy.
     let process: LiveProcess?
     let damagedRecords: Int
+    /// The path of the module that evaluates Python code, if a stack went through one.
+    let interpreter: String?
 
     private var header: lp_header { tables.header.raw }
 
@@ -215,7 +220,8 @@ struct FactsReader {
             maxDepth: Int64(header.max_depth), cutEpoch: cut, epochs: epochs,
             statistics: statistics, regionBytes: Int64(clamping: header.region_bytes),
             liveTableBytes: Int64(clamping: tables.statistic(LP_STAT_LIVE_TABLE_BYTES)),
-            otherMalloc: otherMalloc(mappings: mappings))
+            otherMalloc: otherMalloc(mappings: mappings),
+            python: PythonFacts(header: header, interpreter: interpreter))
     }
 
     private func otherMalloc(mappings: [Mapping]) -> String? {

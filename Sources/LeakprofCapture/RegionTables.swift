@@ -11,6 +11,8 @@ struct RegionTables {
     let nodes: [lp_node]
     let modules: [lp_module]
     let strings: [UInt8]
+    /// The end of the last table, from which places in it are counted.
+    private let heap: [UInt8]
     let epochs: [lp_epoch]
     let statistics: [UInt64]
     let intervals: [UInt64]
@@ -49,6 +51,9 @@ struct RegionTables {
         nodes = try file.readRecords(
             lp_node.self, at: header.nodes.offset,
             count: header.used(later.raw.nodes_used, of: header.nodes))
+        let table = header.counters.capacity * MemoryLayout<lp_counter>.stride
+        let heapBytes = min(Int(later.raw.heap_used) * 8, table)
+        heap = try file.read(at: header.counters.offset + table - heapBytes, count: heapBytes)
         modules = try file.readRecords(
             lp_module.self, at: header.modules.offset,
             count: header.used(
@@ -91,6 +96,20 @@ struct RegionTables {
             length <= Self.stringLimit
         else { return [] }
         return strings[Int(offset)..<Int(offset) + Int(length)]
+    }
+
+    /// A record of the heap and the bytes that follow it; `nil` when there is none at that place.
+    func heapRecord<Record: BitwiseCopyable>(
+        _ type: Record.Type, at position: UInt32
+    ) -> (record: Record, bytes: ArraySlice<UInt8>)? {
+        let distance = Int(position) * 8
+        let size = MemoryLayout<Record>.size
+        guard distance <= heap.count, distance >= size else { return nil }
+        let start = heap.count - distance
+        let record = heap.withUnsafeBytes {
+            $0.loadUnaligned(fromByteOffset: start, as: Record.self)
+        }
+        return (record, heap[(start + size)...])
     }
 
     func statistic(_ index: Int32) -> UInt64 {

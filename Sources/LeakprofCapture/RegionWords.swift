@@ -1,4 +1,5 @@
 internal import CLeakprofLayout
+internal import LeakprofModel
 
 /// What the numbers in a region are called in reports.
 enum RegionWords {
@@ -51,6 +52,7 @@ enum RegionWords {
         (LP_STAT_TRUNCATED_DEPTH, "stacks_cut_at_depth"),
         (LP_STAT_TRUNCATED_UNWIND, "stacks_cut_at_unwind"),
         (LP_STAT_MODULES_LOST, "modules_lost"),
+        (LP_STAT_CODES_LOST, "python_functions_lost"),
         (LP_STAT_EPOCHS_LOST, "epochs_lost"),
         (LP_STAT_EPOCHS_MERGED, "epochs_merged"),
         (LP_STAT_THINNED, "thinned_blocks"),
@@ -74,6 +76,7 @@ enum RegionWords {
             (LP_CONFIG_ERROR_KEEP, "LEAKPROF_KEEP"),
             (LP_CONFIG_ERROR_OVERHEAD, "LEAKPROF_OVERHEAD"),
             (LP_CONFIG_ERROR_PAUSED, "LEAKPROF_PAUSED"),
+            (LP_CONFIG_ERROR_PYTHON, "LEAKPROF_PYTHON"),
         ]
         return variables.filter { bits & UInt64($0.0) != 0 }.map(\.1)
     }
@@ -105,6 +108,8 @@ struct RegionInspection {
             ("strings", use(raw.strings_used, header.strings)),
             ("stack nodes", use(raw.nodes_used, header.nodes)),
             ("counters", use(raw.counters_used, header.counters)),
+            ("heap", "\(Int(raw.heap_used) * 8) bytes"),
+            ("python", python),
             ("live table bytes", "\(tables.statistic(LP_STAT_LIVE_TABLE_BYTES))"),
             ("early arena bytes", "\(tables.statistic(LP_STAT_EARLY_BYTES))"),
         ]
@@ -126,6 +131,17 @@ struct RegionInspection {
 
     private func use(_ count: UInt32, _ table: RegionHeader.Table) -> String {
         "\(tables.header.used(count, of: table)) of \(table.capacity)"
+    }
+
+    private var python: String {
+        guard let facts = PythonFacts(header: tables.header.raw, interpreter: nil) else {
+            return "none"
+        }
+        let parts = [
+            facts.hasFrames ? "frames" : "no frames: its layout is not known",
+            facts.hasAllocators ? "allocators" : "no allocators",
+        ]
+        return "\(facts.version) (\(parts.joined(separator: ", ")))"
     }
 
     private var intervalInForce: String {

@@ -16,6 +16,13 @@ struct SnapshotBuilder {
     /// The stack trace that is being put together.
     private var stackInMaking: [Int] = []
     private var placeholderIndices: [Placeholder: Int] = [:]
+    private var python: PythonFrames
+    /// Python frames with one name and line are one location, whichever instruction of that line it is.
+    private var pythonLocations: [Frame: Int] = [:]
+    /// What stands for Python's code, once there is a frame of it.
+    private var pythonMapping: Int?
+    /// The module whose frame was met where Python frames begin: the interpreter.
+    private(set) var interpreter: Int?
     /// How many more frames the stacks may have together.
     ///
     /// Nodes are shared by stacks and frames are not, so few nodes can make very many frames.
@@ -28,17 +35,18 @@ struct SnapshotBuilder {
         damagedRecords = tables.tornCounters
         nodeLocations = [Int32](repeating: -1, count: tables.nodes.count)
         leafSamples = nodeLocations
+        python = PythonFrames(tables)
         framesLeft = min(max(Int(tables.header.raw.region_bytes), 1 << 22), 1 << 27)
     }
 
     /// The mappings, locations and samples; the facts are the caller's to add.
-    consuming func build() -> (snapshot: Snapshot, damagedRecords: Int) {
+    consuming func build() -> (snapshot: Snapshot, damagedRecords: Int, interpreter: String?) {
         // Module 1 is the program; record 0 means none.
         for module in tables.modules.dropFirst() { snapshot.mappings.append(mapping(module)) }
         snapshot.samples.reserveCapacity(tables.counters.count)
         sampleIndices.reserveCapacity(tables.counters.count)
         for index in tables.counterIndices { addSample(tables.counters[index]) }
-        return (snapshot, damagedRecords)
+        return (snapshot, damagedRecords, interpreter.map { snapshot.mappings[$0].path })
     }
 
     /// A snapshot of one block that is counted by the counter of this index; `nil` when there is no such counter.
@@ -116,8 +124,17 @@ struct SnapshotBuilder {
                 leafSamples[Int(leaf)] = Int32(snapshot.samples.count)
             }
             snapshot.samples.append(
-                Sample(stack: stack, epoch: epoch, counts: counts, variance: variance))
+                Sample(
+                    stack: stack, epoch: epoch, counts: counts, variance: variance,
+                    domain: domain(of: leaf)))
         }
+    }
+
+    /// Which allocator gave out the blocks that were counted at the node `leaf`.
+    private func domain(of leaf: UInt32) -> MemoryDomain? {
+        guard tables.header.raw.python != 0 else { return nil }
+        guard tables.nodes.indices.contains(Int(leaf)) else { return .malloc }
+        return MemoryDomain(node: tables.nodes[Int(leaf)]) ?? .malloc
     }
 
     /// The locations from the node `leaf` to the outermost frame.
@@ -129,15 +146,28 @@ struct SnapshotBuilder {
         }
         stackInMaking.removeAll(keepingCapacity: true)
         var index = Int(leaf)
+        if leaf != 0, tables.nodes.indices.contains(index),
+            MemoryDomain(node: tables.nodes[index]) != nil
+        {
+            index = Int(tables.nodes[index].parent)
+        }
+        var isBehindPython = false
         // A chain longer than any the shim makes is a circle.
         while index != 0, stackInMaking.count < Int(LP_MAX_TRACE), framesLeft > 0 {
             guard tables.nodes.indices.contains(index), tables.nodes[index].frame != 0 else {
                 break
             }
             framesLeft -= 1
-            stackInMaking.append(location(ofNode: index))
+            let location = location(ofNode: index)
+            stackInMaking.append(location)
+            let isPython = PythonFrames.isPython(tables.nodes[index].frame)
+            if isBehindPython && !isPython && interpreter == nil {
+                interpreter = snapshot.locations[location].mapping
+            }
+            isBehindPython = isPython
             index = Int(tables.nodes[index].parent)
         }
+        if stackInMaking.isEmpty && index == 0 { stackInMaking.append(placeholder(.noStack)) }
         if index != 0 {
             damagedRecords += 1
             stackInMaking.append(placeholder(.damaged))
@@ -161,13 +191,33 @@ struct SnapshotBuilder {
         default: break
         }
         if let known = locationIndices[frame] { return known }
+        if PythonFrames.isPython(frame) {
+            let index = location(ofPython: frame)
+            locationIndices[frame] = index
+            return index
+        }
         let module = Int(frame >> UInt64(LP_ADDRESS_BITS))
         let address = (frame & LP_ADDRESS_MASK) &- 1
-        let isKnown = (1...).contains(module) && module <= snapshot.mappings.count
+        // Behind those of the region there may be Python's.
+        let isKnown = (1..<max(1, tables.modules.count)).contains(module)
         let index = snapshot.locations.count
         snapshot.locations.append(
             Location(address: address, mapping: isKnown ? module - 1 : nil))
         locationIndices[frame] = index
+        return index
+    }
+
+    private mutating func location(ofPython word: UInt64) -> Int {
+        let frame = python.frame(word) ?? Frame(function: Placeholder.unknownPython.rawValue)
+        if let known = pythonLocations[frame] { return known }
+        if pythonMapping == nil {
+            let facts = PythonFacts(header: tables.header.raw, interpreter: nil)
+            pythonMapping = snapshot.mappings.count
+            snapshot.mappings.append(.python(version: facts?.version ?? "?"))
+        }
+        let index = snapshot.locations.count
+        snapshot.locations.append(Location(address: 0, mapping: pythonMapping, frames: [frame]))
+        pythonLocations[frame] = index
         return index
     }
 
@@ -222,5 +272,17 @@ extension Sequence<UInt8> {
     /// Two lowercase hexadecimal digits per byte.
     var hex: String {
         map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}
+
+extension MemoryDomain {
+    /// The domain that a marker at a trace's leaf stands for; `nil` for a frame.
+    fileprivate init?(node: lp_node) {
+        switch node.frame {
+        case UInt64(LP_FRAME_DOMAIN_RAW): self = .raw
+        case UInt64(LP_FRAME_DOMAIN_MEM): self = .mem
+        case UInt64(LP_FRAME_DOMAIN_OBJECT): self = .object
+        default: return nil
+        }
     }
 }

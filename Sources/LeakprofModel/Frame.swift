@@ -54,6 +54,8 @@ package enum Placeholder: String, Sendable, CaseIterable {
     case guessed = "[frames may be missing: no unwind information]"
     /// The only frame of blocks counted without a trace, because the stack table was full.
     case noStack = "[no stack: stack table full]"
+    /// A Python frame whose code object there was no room to describe.
+    case unknownPython = "[python function: no room for its name]"
     /// A record the reader could not make sense of.
     case damaged = "[stack damaged]"
 

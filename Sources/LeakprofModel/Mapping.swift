@@ -29,6 +29,18 @@ package struct Mapping: Sendable, Hashable {
 
     /// The last component of the path.
     package var name: String { path.lastPathComponent }
+
+    /// What stands for the code that an interpreter executes: its frames have names and lines, and no address.
+    package static func python(version: String) -> Mapping {
+        Mapping(
+            start: 0, limit: 0, path: "[python \(version)]",
+            symbols: SymbolCoverage(
+                hasFunctions: true, hasFilenames: true, hasLineNumbers: true,
+                hasInlineFrames: false))
+    }
+
+    /// Whether it is such a one.
+    package var isPython: Bool { path.hasPrefix("[python ") }
 }
 
 /// Which parts of its frames a mapping's symbols and debug information could fill in.

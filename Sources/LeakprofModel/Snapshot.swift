@@ -44,14 +44,25 @@ package struct Sample: Sendable, Hashable {
     package var epoch: UInt32
     package var counts: AllocationCounts
     package var variance: SamplingVariance
+    /// Which of an interpreter's allocators gave the blocks out; `nil` where there is no interpreter.
+    package var domain: MemoryDomain?
 
     package init(
         stack: [Int], epoch: UInt32 = 0, counts: AllocationCounts,
-        variance: SamplingVariance = .zero
+        variance: SamplingVariance = .zero, domain: MemoryDomain? = nil
     ) {
         self.stack = stack
         self.epoch = epoch
         self.counts = counts
         self.variance = variance
+        self.domain = domain
     }
+}
+
+/// CPython's memory domains (PEP 445), and what asked malloc itself.
+package enum MemoryDomain: String, Sendable, CaseIterable {
+    case malloc
+    case raw
+    case mem
+    case object
 }

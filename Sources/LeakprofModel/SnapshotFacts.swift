@@ -98,12 +98,15 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
     ///
     /// What is allocated with it is in no count.
     package var otherMalloc: String?
+    /// The interpreter in the process, if there is one.
+    package var python: PythonFacts?
 
     package init(
         mode: String, state: String, intervalBytes: Int64 = 0, costPpm: Int64? = nil,
         maxDepth: Int64 = 0,
         cutEpoch: UInt32 = 0, epochs: [EpochFacts] = [], statistics: [String: Int64] = [:],
-        regionBytes: Int64 = 0, liveTableBytes: Int64 = 0, otherMalloc: String? = nil
+        regionBytes: Int64 = 0, liveTableBytes: Int64 = 0, otherMalloc: String? = nil,
+        python: PythonFacts? = nil
     ) {
         self.mode = mode
         self.state = state
@@ -116,6 +119,28 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
         self.regionBytes = regionBytes
         self.liveTableBytes = liveTableBytes
         self.otherMalloc = otherMalloc
+        self.python = python
+    }
+}
+
+/// What was recorded of a CPython interpreter.
+package struct PythonFacts: Sendable, Equatable, Codable {
+    /// `3.11`, with a `t` behind it for a free-threaded build.
+    package var version: String
+    /// Whether its frames are part of the stacks; they are not for versions whose layout is not known.
+    package var hasFrames: Bool
+    /// Whether the blocks of its own allocators were recorded.
+    package var hasAllocators: Bool
+    /// The program or library that evaluates Python code; `nil` when no stack went through it.
+    package var interpreter: String?
+
+    package init(
+        version: String, hasFrames: Bool, hasAllocators: Bool, interpreter: String? = nil
+    ) {
+        self.version = version
+        self.hasFrames = hasFrames
+        self.hasAllocators = hasAllocators
+        self.interpreter = interpreter
     }
 }
 

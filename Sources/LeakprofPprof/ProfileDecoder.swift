@@ -194,6 +194,7 @@ private struct ProfileReader {
         for label in entry.label {
             switch try string(label.key) {
             case LabelKey.epoch: sample.epoch = UInt32(clamping: label.num)
+            case LabelKey.domain: sample.domain = MemoryDomain(rawValue: try string(label.str))
             case LabelKey.varianceObjects: sample.variance.inuseObjects = max(0, label.num)
             case LabelKey.varianceSpace: sample.variance.inuseSpace = max(0, label.num)
             default: break

@@ -80,6 +80,7 @@ struct CommentFacts: Codable {
 
 enum LabelKey {
     static let epoch = "epoch"
+    static let domain = "domain"
     static let varianceObjects = "inuse_objects_variance"
     static let varianceSpace = "inuse_space_variance"
     /// Of samples that a comparison subtracts; pprof's own name for it.
@@ -196,6 +197,9 @@ private struct ProfileBuilder {
         let epoch = samples.contains { $0.epoch != 0 } ? index(of: LabelKey.epoch) : 0
         for sample in samples {
             let variances = variances(of: sample)
+            let domain = sample.domain.map {
+                (key: index(of: LabelKey.domain), value: index(of: $0.rawValue))
+            }
             self.samples.message(2) { writer in
                 writer.numbers(1, sample.stack.lazy.map { UInt64($0 + 1) })
                 writer.numbers(
@@ -204,6 +208,12 @@ private struct ProfileBuilder {
                     writer.label(Label(key: epoch, value: Int64(sample.epoch), unit: 0))
                 }
                 for label in variances { writer.label(label) }
+                if let domain {
+                    writer.message(3) { label in
+                        label.number(1, domain.key)
+                        label.number(2, domain.value)
+                    }
+                }
             }
         }
     }

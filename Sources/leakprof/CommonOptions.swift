@@ -9,6 +9,7 @@ package import LeakprofReport
 extension GroupBy: ExpressibleByArgument {}
 extension SortKey: ExpressibleByArgument {}
 extension SampleType: ExpressibleByArgument {}
+extension MemoryDomain: ExpressibleByArgument {}
 extension FlameGraph.Lens: ExpressibleByArgument {}
 extension FlameGraph.Theme: ExpressibleByArgument {}
 
@@ -66,13 +67,15 @@ struct SymbolOptions: ParsableArguments {
 /// Reads sources the way every command does.
 struct SourceReader {
     let symbols: SymbolOptions
+    /// How what was read is shown; as it is, unless a report's options say otherwise.
+    var adapt: (Snapshot) -> Snapshot = { $0 }
 
     /// Reads a snapshot, looks its frames up, and says so when that takes long.
     func snapshot(_ text: String, startsEpoch: Bool = false) throws -> Snapshot {
         do {
             let source = try Source.resolve(
                 text, directory: Console.environment("LEAKPROF_DIR"))
-            return try read(source, startsEpoch: startsEpoch)
+            return adapt(try read(source, startsEpoch: startsEpoch))
         } catch {
             throw Failure(error)
         }
@@ -161,9 +164,28 @@ struct ReportOptions: ParsableArguments {
             "Show source lines, looked for below this directory; repeatable.", valueName: "dir"))
     var sourceDirectories: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Only blocks that this memory domain of an interpreter gave out: raw, mem, object, or malloc; repeatable.",
+            valueName: "domain"))
+    var domain: [MemoryDomain] = []
+
+    @Flag(
+        help:
+            "Show the native code below Python's lines and count blocks for it; the interpreter's own frames too if they were recorded (run --native-frames)."
+    )
+    var nativeFrames = false
+
     @OptionGroup var symbols: SymbolOptions
 
-    var reader: SourceReader { SourceReader(symbols: symbols) }
+    var reader: SourceReader {
+        let domains = Set(domain)
+        let folds = !nativeFrames
+        return SourceReader(symbols: symbols) { snapshot in
+            let kept = domains.isEmpty ? snapshot : snapshot.keeping(domains)
+            return folds ? kept.foldingInterpreter() : kept
+        }
+    }
 
     func validate() throws {
         guard limit >= 0 else { throw ValidationError("--limit can't be negative") }

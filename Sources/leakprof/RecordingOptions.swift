@@ -49,7 +49,20 @@ struct RecordingOptions: ParsableArguments {
                 + "Default SIGRTMIN+7; 0 for none.", valueName: "name"))
     var signal: String?
 
+    @Flag(inversion: .prefixedNo, help: "Record the frames and the allocators of CPython.")
+    var python = true
+
+    @Flag(help: "Record Python frames alone where there are any, which costs less.")
+    var pythonOnly = false
+
+    @Flag(help: "Record the interpreter's own frames too, for reports with --native-frames.")
+    var nativeFrames = false
+
     func validate() throws {
+        if [pythonOnly, !python, nativeFrames].count(where: { $0 }) > 1 {
+            throw ValidationError(
+                "--python-only, --no-python and --native-frames exclude each other")
+        }
         if let interval, !Self.isSize(interval) {
             throw ValidationError("--interval \(interval) is not a size such as 64KiB")
         }
@@ -89,6 +102,9 @@ struct RecordingOptions: ParsableArguments {
         variables["LEAKPROF_SIGNAL"] = signal
         if paused { variables["LEAKPROF_PAUSED"] = "1" }
         if !followFork { variables["LEAKPROF_FOLLOW"] = "0" }
+        if !python { variables["LEAKPROF_PYTHON"] = "0" }
+        if pythonOnly { variables["LEAKPROF_PYTHON"] = "only" }
+        if nativeFrames { variables["LEAKPROF_PYTHON"] = "native" }
         return variables
     }
 }

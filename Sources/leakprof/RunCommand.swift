@@ -82,7 +82,7 @@ struct RunCommand: ParsableCommand {
             let path = try Snapshots.write(snapshot, to: output)
             region.remove()
             guard !quiet else { return }
-            let report = TopReport(of: snapshot)
+            let report = TopReport(of: snapshot.foldingInterpreter())
             Console.say("leakprof: what pid \(child.pid) had not freed when it ended:")
             for line in TextReport(limit: 10).lines(of: report, facts: snapshot.facts) {
                 Console.say("  " + line)

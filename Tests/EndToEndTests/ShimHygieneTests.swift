@@ -77,7 +77,7 @@ import Testing
         ]
         let plain: Set = [
             "__errno_location", "memcpy", "memset", "strlen", "strnlen", "strcmp", "strncmp",
-            "strchr", "strrchr",
+            "strchr", "strrchr", "memrchr", "bcmp",
         ]
         let kernel: Set = [
             "syscall", "clock_gettime", "getauxval", "geteuid", "getppid", "getpagesize", "lseek",

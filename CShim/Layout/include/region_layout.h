@@ -4,7 +4,10 @@
 // a log: stack traces, and for every (stack trace, birth epoch) how much was allocated and freed.
 //
 //   offset 0                                                                        region_bytes
-//   | header | statistics | intervals | epochs | modules | strings | buckets | nodes | counters |
+//   | header | statistics | intervals | epochs | modules | strings | buckets | nodes | counters  heap |
+//
+// Counters are taken from the front of the last table and the heap's bytes from its back, until they
+// meet: what a Python program needs for its code objects is not known when the region is made.
 //
 // Who writes. The shim is the only writer of everything but a few fields of the header:
 // `epoch_request`, which an analyzer may raise to ask for a new birth epoch, `wanted`, with which it
@@ -14,12 +17,12 @@
 // record that was taken but never published is all zero.
 //
 // How to read it without stopping the writer. Copy with pread(2), never through a mapping: the target
-// may truncate the file at any time. Copy in the order counters, nodes, modules, strings. A published
-// counter refers to a node that was complete before it, a node to a module, a module to its strings, so
-// everything referred to by an earlier copy is complete in the later one. In a counter the freed sums
-// lie in front of the allocated sums, so a copy that runs upwards sees every free together with its
-// allocation and no live count is negative; a reader that finds one anyway (the copy was interrupted
-// between the two) reads that record again.
+// may truncate the file at any time. Copy in the order counters, nodes, heap, modules, strings. A
+// published counter refers to a node that was complete before it, a node to a module or to a code
+// object in the heap, a module to its strings, so everything referred to by an earlier copy is complete
+// in the later one. In a counter the freed sums lie in front of the allocated sums, so a copy that runs
+// upwards sees every free together with its allocation and no live count is negative; a reader that
+// finds one anyway (the copy was interrupted between the two) reads that record again.
 //
 // The peer may be hostile. A reader checks every offset, index and length from its private copy against
 // the copy's size before it uses it, and never reads the same field twice.
@@ -35,7 +38,7 @@
 // "LEAKREG1" in memory order. Written last during creation, with release order.
 #define LP_MAGIC 0x314745524b41454cULL
 // Raised whenever the meaning of a field changes. Readers refuse every other value.
-#define LP_LAYOUT_VERSION 4
+#define LP_LAYOUT_VERSION 5
 
 // Bytes. A region smaller than the minimum has no room for its tables; the maximum bounds a reader.
 #define LP_REGION_BYTES_MIN 262144
@@ -57,8 +60,21 @@
 // unwind information. Their callers were found by frame pointers; some may be missing.
 #define LP_FRAME_GUESSED 3
 
-// Frames and what stands for others: the longest chain of nodes.
-#define LP_MAX_TRACE (2 * LP_MAX_DEPTH)
+// At the leaf of a trace: the block came from one of CPython's memory domains, not from malloc itself.
+#define LP_FRAME_DOMAIN_RAW 4
+#define LP_FRAME_DOMAIN_MEM 5
+#define LP_FRAME_DOMAIN_OBJECT 6
+
+// A Python frame: this bit, where its code object lies in the heap (the distance from the heap's end in
+// units of 8 bytes; 0: there was no room for it), and one more than the offset in bytes of the
+// instruction in its bytecode; 0 when none had run.
+#define LP_FRAME_PYTHON (1ULL << 63)
+#define LP_PYTHON_CODE_SHIFT 36
+#define LP_PYTHON_CODE_MASK 0x7ffffffULL
+#define LP_PYTHON_OFFSET_MASK 0xfffffffffULL
+
+// Frames and what stands for others: the longest chain of nodes. Python frames are as many again.
+#define LP_MAX_TRACE 388
 
 // Values of `mode`.
 #define LP_MODE_AUTO 0
@@ -125,7 +141,8 @@
 #define LP_STAT_THINNED 20       // blocks forgotten when sampling began or its interval rose
 #define LP_STAT_OTHER_MALLOC                                                                           \
     21 // module whose malloc is called in place of the shim's, 0: none; not a count
-#define LP_STAT_COUNT 22
+#define LP_STAT_CODES_LOST 22 // code objects for which the heap had no room
+#define LP_STAT_COUNT 23
 
 // Bits of LP_STAT_CONFIG_ERRORS: the variable was not understood and its default is in force.
 #define LP_CONFIG_ERROR_MODE 1
@@ -140,6 +157,20 @@
 #define LP_CONFIG_ERROR_KEEP 512
 #define LP_CONFIG_ERROR_OVERHEAD 1024
 #define LP_CONFIG_ERROR_PAUSED 2048
+#define LP_CONFIG_ERROR_PYTHON 4096
+
+// `python`: the interpreter that was found in the process, as 256 * major + minor, 0: none; and what is
+// recorded of it.
+#define LP_PYTHON_VERSION_MASK 0xffff
+#define LP_PYTHON_FRAMES 0x10000        // its frames are part of the stacks
+#define LP_PYTHON_ALLOCATORS 0x20000    // what its own allocators hand out are blocks
+#define LP_PYTHON_FREE_THREADED 0x40000 // it has no global lock
+#define LP_PYTHON_ONLY 0x80000          // no native frames where there are Python frames
+
+// Values of lp_code.table_kind; see lp_code.
+#define LP_LINES_NUMBERS 0   // co_lnotab of Python 3.8 and 3.9
+#define LP_LINES_RANGES 1    // co_linetable of 3.10
+#define LP_LINES_LOCATIONS 2 // co_linetable of 3.11 and later
 
 // Sampling intervals in force during the run, in bytes; entry 0 is 0 and means exact.
 #define LP_INTERVALS 62
@@ -201,16 +232,16 @@ struct lp_header {
     uint32_t modules_used;
     uint32_t strings_used;
     uint32_t nodes_used;
-    uint32_t counters_used;
+    uint32_t counters_used; // changed together with `heap_used`, as one word of 64 bits
+    uint32_t heap_used;     // in units of 8 bytes
     uint32_t intervals_used;
-    // In a copy written by the target itself; all 0 in the region.
+    // In a copy written by the target itself; 0 in the region, as are the two times.
     uint32_t copy_cut_epoch; // blocks born in later epochs were allocated after the copy was begun
-    uint32_t reserved3;
     uint64_t copied_realtime_ns;
     uint64_t copied_monotonic_ns;
     uint64_t lookup_size;    // of the block that was looked up, in bytes
     uint32_t lookup_counter; // its counter, 0: no block that is live and recorded begins there
-    uint32_t reserved4;
+    uint32_t python;         // atomic; LP_PYTHON_*
 };
 
 // When an epoch began. Epoch n is record n - 1.
@@ -294,6 +325,23 @@ struct lp_sampled {
 
 #define LP_EXTRA_OBJECTS_ONE 256
 
+// A Python code object, in the heap, followed by its name and its line table, without gaps. Both names
+// are in UTF-8; bytes that Python could not decode in a file's name are as they were.
+struct lp_code {
+    int32_t first_line;
+    uint32_t name_length; // of the qualified name where Python has one (3.11)
+    uint32_t file_text; // where the lp_text of the file's name lies, like the code in a frame; 0: none
+    uint32_t table_length; // perhaps less than there was: lines behind it are unknown
+    uint32_t table_kind;   // LP_LINES_*
+    uint32_t reserved;
+};
+
+// Text in the heap, followed by its bytes.
+struct lp_text {
+    uint32_t length;
+    uint32_t reserved;
+};
+
 // Lies in the shim's own data, where an analyzer finds it by its mark: says why there is no region.
 struct lp_status {
     uint64_t mark_low;  // LP_STATUS_MARK_LOW
@@ -316,6 +364,8 @@ struct lp_status {
 #define LP_EPOCH_BYTES 16
 #define LP_MODULE_BYTES 72
 #define LP_NODE_BYTES 20
+#define LP_CODE_BYTES 24
+#define LP_TEXT_BYTES 8
 #define LP_COUNTER_BYTES 80
 #define LP_COUNTER_ALLOCATED_OFF 32
 #define LP_COUNTER_STACK_OFF 48
@@ -333,6 +383,7 @@ static inline uint32_t lp_layout_signature(void) {
     hash = hash * 31 + (uint32_t)sizeof(struct lp_node);
     hash = hash * 31 + (uint32_t)sizeof(struct lp_counter);
     hash = hash * 31 + (uint32_t)sizeof(struct lp_sampled);
+    hash = hash * 31 + (uint32_t)sizeof(struct lp_code);
     hash = hash * 31 + (uint32_t)offsetof(struct lp_header, state);
     hash = hash * 31 + (uint32_t)offsetof(struct lp_header, epochs_used);
     hash = hash * 31 + LP_STAT_COUNT;

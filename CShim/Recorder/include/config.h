@@ -7,6 +7,12 @@
 
 #define LP_DIRECTORY_BYTES 512
 
+// What is recorded of an interpreter in the process.
+#define LP_USE_PYTHON_OFF 0
+#define LP_USE_PYTHON_ON 1
+#define LP_USE_PYTHON_ONLY 2   // where there are Python frames, no native ones
+#define LP_USE_PYTHON_NATIVE 3 // the interpreter's own frames as well
+
 struct lp_config {
     uint32_t mode;           // LP_MODE_*
     uint32_t depth;          // frames kept per stack trace, 1 to LP_MAX_DEPTH
@@ -18,6 +24,7 @@ struct lp_config {
     int32_t signal; // that makes the target write a copy of its region; 0: none
     bool follow_fork;
     bool keep;                          // the region outlives a process that ends by itself
+    uint32_t python;                    // LP_USE_PYTHON_*
     bool paused;                        // recording waits until an analyzer wants it
     bool start;                         // false: LEAKPROF_MODE=off
     bool blocks_share_nothing;          // no two blocks share 32 bytes; not from the environment

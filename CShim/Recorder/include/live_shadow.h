@@ -3,7 +3,8 @@
 // The word of a block lies where its address says: there is nothing to search, and blocks that are
 // neighbours in memory have neighbouring words. glibc's blocks are at least 32 bytes apart, so a word
 // belongs to whoever owns the block, and is written without a locked instruction; other allocators have
-// blocks that share 32 bytes, and the second one goes to the buckets.
+// blocks that share 32 bytes, and the second one goes to the buckets. CPython's has such blocks only
+// among those of at most 16 bytes: the others are 32 bytes apart at least (Objects/obmalloc.c).
 //
 // The words cost up to a quarter of the memory they stand for, however few are in use. So only small
 // blocks have one, and only blocks that are recorded exactly, since samples lie far apart.
@@ -74,13 +75,15 @@ static inline bool lp_shadow_insert(struct lp_live_table *table, struct lp_live_
     }
     uint64_t old = lp_load_relaxed_u64(slot);
     uint64_t word = lp_shadow_pack(address, block);
-    if (__builtin_expect(old == 0 && table->has_own_words, 1)) {
+    bool is_close = block->size <= 16 && __atomic_load_n(&table->has_close_blocks, __ATOMIC_RELAXED);
+    bool is_own = table->has_own_words && !is_close;
+    if (__builtin_expect(old == 0 && is_own, 1)) {
         lp_store_release_u64(slot, word);
         return true;
     }
     if (old != 0) {
         bool is_same = old >> LP_SHADOW_PLACE_SHIFT == word >> LP_SHADOW_PLACE_SHIFT;
-        if (!is_same && !table->has_own_words) return false;
+        if (!is_same && !is_own) return false;
         if (lp_slot_take(slot, &old, LP_SHADOW_INTERVAL_SHIFT, false))
             *stale = lp_shadow_unpack(table, old);
         old = 0;

@@ -26,6 +26,7 @@ struct lp_live_table {
     uint32_t leaves;            // of the shadow; atomic
     uint32_t pieces;            // of these, in use; atomic
     bool has_own_words;         // set before use: no two blocks share 32 bytes
+    bool has_close_blocks;      // but for those of at most 16 bytes, which may; atomic, only set
 };
 
 // A recorded block that has not been freed.
@@ -87,5 +88,12 @@ bool lp_live_can_revise(void);
 // runs may be left out. By one thread at a time.
 void lp_live_revise(struct lp_live_table *table, uint32_t from,
                     const struct lp_live_revision *revision);
+
+// Makes room for blocks that are 16 bytes apart: only for those of at most 16 bytes, or for all. Before
+// there are any.
+static inline void lp_live_expect_close_blocks(struct lp_live_table *table, bool are_small) {
+    __atomic_store_n(&table->has_close_blocks, true, __ATOMIC_RELAXED);
+    if (!are_small) table->has_own_words = false;
+}
 
 #endif

@@ -34,6 +34,9 @@ uint32_t lp_module_find(uintptr_t address, struct lp_loaded *loaded);
 // they don't. The module must be mapped.
 struct lp_segment lp_module_segment(const struct lp_loaded *loaded, uintptr_t address);
 
+// Whether the file that the module was loaded from has a name that begins like this.
+bool lp_module_is_named(uint32_t index, const char *start);
+
 // Copies `length` bytes into the region's strings; returns their offset, or UINT32_MAX when full.
 uint32_t lp_add_string(const void *bytes, uint32_t length);
 

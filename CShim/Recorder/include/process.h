@@ -35,6 +35,7 @@ enum {
 #define LP_MODULE_SLOTS 4096
 
 struct lp_pool;
+struct lp_python_codes;
 
 struct lp_process {
     uint32_t state; // LP_PROCESS_*; atomic
@@ -80,6 +81,9 @@ struct lp_process {
     uintptr_t first_owners[LP_FIRST_BLOCKS]; // addresses of their thread-local memory; atomic
 
     uint32_t module_slots[LP_MODULE_SLOTS]; // module index, 0: free; atomic
+
+    struct lp_python_codes *python_codes; // python_code.c; atomic
+    uint32_t python_module;               // mixed_stack.c; 0: not met yet; atomic
 };
 
 // One page at the least, and no neighbour on it: the kernel wipes whole pages.

@@ -12,6 +12,8 @@
 #include "call_stack.h"
 #include "config.h"
 #include "live_table.h"
+#include "process.h"
+#include "thread_state.h"
 
 // Starts recording with `config`, which is copied. Once per process image.
 void lp_recorder_start(const struct lp_config *config);
@@ -46,9 +48,22 @@ void lp_recorder_release(void);
 // Async-signal-safe.
 int lp_recorder_copy(const char *name);
 
+// Whether nothing has to be done about an allocation of `size` bytes; then it is taken off the room. A
+// size of 0 is no more than any room.
+static inline bool lp_is_not_recorded(size_t size) {
+    if (size - 1 >= lp_thread.room || lp_thread.token != lp_load_relaxed_u64(&lp_process.token))
+        return false;
+    lp_thread.room -= size;
+    return true;
+}
+
 // Records a block of `size` bytes that the next allocator returned at `block` to a hook that was called
 // by `caller`.
 void lp_record_allocation(void *block, size_t size, const struct lp_caller *caller);
+
+// The same for a block that one of an interpreter's memory domains gave out: LP_FRAME_DOMAIN_*, 0:
+// none.
+void lp_record_in_domain(void *block, size_t size, const struct lp_caller *caller, uint64_t domain);
 
 // The same with a stack trace the caller has: `count` frames as lp_frame() packs them, leaf first.
 void lp_record_stack(void *block, size_t size, const uint64_t *frames, uint32_t count);

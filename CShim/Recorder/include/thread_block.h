@@ -29,6 +29,16 @@ struct lp_frame_state {
 #define LP_RBP_NOT_REPLAYABLE INT16_MIN // the step to the caller reads other words as well
 #define LP_RBP_GUESSED (INT16_MIN + 1)  // likewise: LP_FRAME_GUESSED stands between the two
 
+// One frame of the Python stack that belongs to it.
+struct lp_python_frame {
+    uintptr_t frame; // its address
+    uintptr_t code;  // its code object, 0: a frame of no function
+    uint64_t at;     // what tells the instruction, as the frame has it
+    uint32_t node;   // the trace from the outermost frame to this one
+    uint16_t runs;   // how many runs have begun from the outermost frame up to this one
+    bool begins_run; // a run is what one call of the interpreter's evaluation loop executes
+};
+
 // How the kept stack's outermost frame came to be the last.
 enum lp_stack_end {
     LP_STACK_COMPLETE,
@@ -78,6 +88,17 @@ struct lp_thread_block {
     uintptr_t readable_high;
     struct lp_frame_state frames[LP_MAX_DEPTH];
     struct lp_frame_state fresh[LP_MAX_DEPTH]; // found in the walk under way, leaf first
+
+    // Only in threads of an interpreter: the Python frames, likewise, and how both belong together.
+    bool is_mixed;              // whether the kept stack is one of both
+    uint32_t python_mallocs;    // calls of malloc itself that were recorded
+    uint32_t python_generation; // of the code objects that the kept frames are of
+    uint32_t python_count;
+    bool is_python_cut;                // there are more Python frames than are kept
+    int32_t excess;                    // calls of the evaluation loop for which there is no run
+    uint8_t evaluations[LP_MAX_DEPTH]; // how many of frames[0...i] are calls of the evaluation loop
+    struct lp_python_frame python[LP_MAX_DEPTH];
+    struct lp_python_frame python_fresh[LP_MAX_DEPTH];
 };
 
 // Takes a block for this thread: a new one or one whose thread has ended. Never NULL; where there is

@@ -19,7 +19,8 @@ struct lp_thread {
     uintptr_t inside_next;         // stack address of the call into the next allocator, 0: none
     struct lp_escape *escape;      // where lp_unwind() continues when the unwinder gives up
     uint32_t clock_countdown;      // recorded allocations until the epoch clock is looked at
-    uint32_t is_finding_next;      // dlsym is under way for the next allocator: it allocates itself
+    uint16_t is_finding_next;      // dlsym is under way for the next allocator: it allocates itself
+    uint16_t is_inside_python;     // `inside_next` is of a call into one of CPython's allocators
 };
 
 // initial-exec keeps every access free of __tls_get_addr, which may allocate on first use and would
