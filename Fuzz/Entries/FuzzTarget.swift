@@ -22,6 +22,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case perfMap = "perf-map"
     /// The unwind information of a module of the target, as the shim reads it.
     case cfi
+    /// The line table of a Python code object: a byte for its layout, the first line in four, and the table.
+    case pythonLines = "python-lines"
 
     /// Reads `bytes` and makes every report of what they hold; ends the process when something is wrong.
     ///
@@ -33,6 +35,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .formats: Self.readFormats(bytes)
         case .perfMap: Self.readPerfMap(bytes)
         case .cfi: CFIImage(bytes)?.check()
+        case .pythonLines: Self.readPythonLines(bytes)
         }
     }
 
@@ -86,6 +89,19 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             require(entry.lowerBound < entry.upperBound, "an empty range")
             _ = map.name(at: entry.lowerBound)
             _ = map.name(at: entry.upperBound)
+        }
+    }
+
+    private static func readPythonLines(_ bytes: [UInt8]) {
+        guard bytes.count >= 5 else { return }
+        let layouts = PythonLineTable.Layout.allCases
+        let firstLine = bytes[1...4].reduce(0) { $0 << 8 | Int64($1) }
+        let table = PythonLineTable(
+            layout: layouts[Int(bytes[0]) % layouts.count], bytes: bytes[5...], firstLine: firstLine
+        )
+        for offset in [.min, -1] + Array(0...4 * bytes.count) + [.max] {
+            let line = table.line(at: offset)
+            require(line >= 0 && line <= Int64(Int32.max), "a line that no file has")
         }
     }
 

@@ -15,7 +15,8 @@ struct LeakprofCommand: ParsableCommand {
             """,
         version: Leakprof.version,
         subcommands: [
-            RunCommand.self, SnapshotCommand.self, TopCommand.self, DiffCommand.self,
+            RunCommand.self, SnapshotCommand.self, MergeCommand.self, TopCommand.self,
+            DiffCommand.self,
             FlamegraphCommand.self, ReportCommand.self, ExportCommand.self, WhenceCommand.self,
             AttachCommand.self,
             DetachCommand.self,

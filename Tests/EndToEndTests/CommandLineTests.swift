@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "run", "snapshot", "top", "diff", "flamegraph", "report", "export", "whence", "attach",
+        "", "run", "snapshot", "merge", "top", "diff", "flamegraph", "report", "export", "whence",
+        "attach",
         "detach",
         "inspect",
         "doctor",
