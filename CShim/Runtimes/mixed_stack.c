@@ -145,8 +145,9 @@ static uint32_t changed_run(const struct lp_thread_block *block, struct lp_pytho
 // that follows.
 static uint32_t take_up_in_run(struct mix *mix, uint32_t run) {
     struct lp_thread_block *block = mix->block;
-    uint32_t i = 0;
-    while (block->evaluations[i] < run) i++;
+    // It is among the innermost, most of the time.
+    uint32_t i = block->count - 1;
+    while (i > 0 && block->evaluations[i - 1] >= run) i--;
     if (mix->python > 0 && block->python[mix->python - 1].runs == run &&
         block->python[mix->python - 1].node != 0) {
         mix->node = block->python[mix->python - 1].node;

@@ -46,7 +46,7 @@ struct known_line {
     uint64_t answer; // atomic
 };
 
-#define KNOWN_LINES 8192U
+#define KNOWN_LINES 32768U
 
 struct lp_python_codes {
     struct slot slots[SLOTS];
@@ -235,13 +235,19 @@ uint32_t lp_python_code_line_start(const struct lp_python_layout *layout, uintpt
     if (table == NULL || lines == 0) return offset;
     // Its place in the heap is a code object's for good.
     uint64_t question = (uint64_t)position << 32 | offset;
-    struct known_line *known = &table->lines[mix(0, question) >> 32 & (KNOWN_LINES - 1)];
-    uint64_t answer = lp_load_relaxed_u64(&known->answer);
-    // Answers are not 0, or what was never asked would be the answer to 0.
-    if (answer != 0 && (lp_load_relaxed_u64(&known->mixed) ^ answer) == question)
-        return (uint32_t)(answer - 1);
+    // One of two places, of which the second gets what was in the first.
+    struct known_line *known = &table->lines[mix(0, question) >> 32 & (KNOWN_LINES - 2)];
+    uint64_t answer;
+    for (unsigned i = 0; i < 2; i++) {
+        answer = lp_load_relaxed_u64(&known[i].answer);
+        // Answers are not 0, or what was never asked would be the answer to 0.
+        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question)
+            return (uint32_t)(answer - 1);
+    }
     uint32_t start = lp_python_line_start(layout->lines, (const uint8_t *)lines + layout->bytes_data,
                                           word_at(lines, layout->bytes_length), offset);
+    lp_store_relaxed_u64(&known[1].answer, lp_load_relaxed_u64(&known[0].answer));
+    lp_store_relaxed_u64(&known[1].mixed, lp_load_relaxed_u64(&known[0].mixed));
     answer = (uint64_t)start + 1;
     lp_store_relaxed_u64(&known->answer, answer);
     lp_store_relaxed_u64(&known->mixed, question ^ answer);

@@ -22,11 +22,6 @@ static uintptr_t innermost(const struct lp_python_layout *layout) {
     return word_at(frame, layout->cframe_frame);
 }
 
-static uint64_t instruction_of(const struct lp_python_layout *layout, uintptr_t frame) {
-    if (layout->position == LP_PYTHON_POINTER) return word_at(frame, layout->frame_at);
-    return (uint64_t)(int64_t) * (const int32_t *)(frame + layout->frame_at);
-}
-
 // Whether the frame is of no function: the interpreter puts one where C calls it.
 static bool is_internal(const struct lp_python_layout *layout, uintptr_t frame) {
     return layout->runs == LP_PYTHON_ENTRY_FRAME &&
@@ -34,67 +29,67 @@ static bool is_internal(const struct lp_python_layout *layout, uintptr_t frame) 
 }
 
 // A code object's address; the low bits are the interpreter's own.
-static uintptr_t code_of(const struct lp_python_layout *layout, uintptr_t frame) {
-    return word_at(frame, layout->frame_code) & ~(uintptr_t)3;
+static uintptr_t code_of(uint64_t word) {
+    return word & ~(uintptr_t)3;
 }
 
 static struct lp_python_frame read_frame(const struct lp_python_layout *layout, uintptr_t frame) {
-    struct lp_python_frame read = {.frame = frame};
+    struct lp_python_frame read = {
+        .frame = frame,
+        .code_word = word_at(frame, layout->frame_code),
+        .at_word = word_at(frame, layout->frame_at),
+        .code = UINT32_MAX,
+    };
     if (is_internal(layout, frame)) {
         read.begins_run = true;
         return read;
     }
-    uintptr_t code = code_of(layout, frame);
+    uintptr_t code = code_of(read.code_word);
     // A frame that is being made, or of something that is no function.
     if (code == 0 || word_at(code, layout->type) != lp_python.code_type) return read;
-    read.code = code;
-    read.at = instruction_of(layout, frame);
+    read.is_of_function = true;
     read.begins_run =
         layout->runs == LP_PYTHON_EACH_FRAME ||
         (layout->runs == LP_PYTHON_ENTRY_FLAG && *(const uint8_t *)(frame + layout->frame_flag) != 0);
     return read;
 }
 
-static inline bool is_unchanged(const struct lp_python_layout *layout,
-                                const struct lp_python_frame *kept) {
-    if (kept->code == 0) return kept->begins_run && is_internal(layout, kept->frame);
-    return code_of(layout, kept->frame) == kept->code && !is_internal(layout, kept->frame) &&
-           instruction_of(layout, kept->frame) == kept->at;
-}
-
 struct walk {
     struct lp_thread_block *block;
     uint32_t fresh;
-    uint32_t left; // kept frames that may still be met
+    uint32_t left;    // kept frames that may still be met
+    uint32_t changed; // number plus one of the kept frame that is read again, 0: none
 };
 
 // Follows kept frames from number `from` outwards, which was met. Returns true when all of them are as
 // they were; else notes those that are, and where the walk goes on is in `*frame`.
 static bool follow(struct walk *walk, const struct lp_python_layout *layout, uint32_t from,
                    uintptr_t *frame) {
-    const struct lp_python_frame *kept = walk->block->python;
-    uint32_t index = from;
-    for (;;) {
-        if (!is_unchanged(layout, &kept[index])) {
-            *frame = kept[index].frame;
+    uintptr_t code = layout->frame_code, at = layout->frame_at, back = layout->frame_back;
+    const struct lp_python_frame *outermost = walk->block->python;
+    int32_t index = (int32_t)from;
+    for (;; index--) {
+        const struct lp_python_frame *kept = outermost + index;
+        uintptr_t caller = *(const uintptr_t *)(kept->frame + back);
+        uint64_t changed = (*(const uint64_t *)(kept->frame + code) ^ kept->code_word) |
+                           (*(const uint64_t *)(kept->frame + at) ^ kept->at_word);
+        if (changed != 0) {
+            *frame = kept->frame;
+            walk->changed = (uint32_t)index + 1;
             break;
         }
-        uintptr_t caller = word_at(kept[index].frame, layout->frame_back);
         if (index == 0 && caller == 0) return true;
-        if (index == 0 || caller != kept[index - 1].frame) {
+        if (index == 0 || caller != kept[-1].frame) {
             *frame = caller;
-            index--; // this one is as it was, its caller is not; may wrap
+            index--;
             break;
         }
-        // Its address is known from the last time: reading on must not wait for the word that was just
-        // compared with it.
-        index--;
     }
-    walk->left = index + 1;
-    for (uint32_t i = from; i != index && walk->fresh < LP_MAX_DEPTH; i--)
-        walk->block->python_fresh[walk->fresh++] = kept[i];
-    // What changed is read again, and must not be met again.
-    if (walk->left > 0) walk->left--;
+    // Frame number `index` is the first that is not as it was; -1 when it is not even there.
+    for (int32_t i = (int32_t)from; i != index && walk->fresh < LP_MAX_DEPTH; i--)
+        walk->block->python_fresh[walk->fresh++] = outermost[i];
+    // It must not be met again.
+    walk->left = index > 0 ? (uint32_t)index : 0;
     return false;
 }
 
@@ -114,7 +109,7 @@ static void append(struct lp_thread_block *block, uint32_t fresh) {
         *frame = block->python_fresh[--fresh];
         // What is left of a run that was cut is one, and two internal frames in a row make one.
         if (outer == NULL) frame->begins_run = true;
-        if (outer != NULL && outer->code == 0 && outer->begins_run && frame->code == 0)
+        if (outer != NULL && !outer->is_of_function && outer->begins_run && !frame->is_of_function)
             frame->begins_run = false;
         frame->runs = (uint16_t)((outer == NULL ? 0 : outer->runs) + (frame->begins_run ? 1 : 0));
         frame->node = 0;
@@ -129,7 +124,7 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
         block->python_generation = generation;
         block->python_count = 0;
     }
-    struct walk walk = {block, 0, block->python_count};
+    struct walk walk = {block, 0, block->python_count, 0};
     uint32_t before = block->python_count;
     uint32_t kept = 0;
     uintptr_t frame = innermost(layout);
@@ -142,7 +137,14 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
             }
             continue;
         }
-        block->python_fresh[walk.fresh++] = read_frame(layout, frame);
+        struct lp_python_frame *read = &block->python_fresh[walk.fresh++];
+        *read = read_frame(layout, frame);
+        if (walk.changed != 0) {
+            // The same function further on: its code object need not be looked up again.
+            const struct lp_python_frame *kept_one = &block->python[walk.changed - 1];
+            if (kept_one->code_word == read->code_word) read->code = kept_one->code;
+            walk.changed = 0;
+        }
         frame = word_at(frame, layout->frame_back);
     }
     // The frames nearest to the leaf are what tells most.
@@ -158,27 +160,35 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
 }
 
 // Where the frame's bytecode begins. A free-threaded interpreter has copies of it for its threads.
-static uintptr_t bytecode_of(const struct lp_python_layout *layout,
-                             const struct lp_python_frame *frame) {
-    uintptr_t shared = frame->code + layout->code_bytecode;
+static uintptr_t bytecode_of(const struct lp_python_layout *layout, uintptr_t code, uintptr_t frame) {
+    uintptr_t shared = code + layout->code_bytecode;
     if (layout->code_bytecodes == LP_PYTHON_ABSENT) return shared;
-    uintptr_t copies = word_at(frame->code, layout->code_bytecodes);
-    int32_t number = *(const int32_t *)(frame->frame + layout->frame_bytecode);
+    uintptr_t copies = word_at(code, layout->code_bytecodes);
+    int32_t number = *(const int32_t *)(frame + layout->frame_bytecode);
     if (copies == 0 || number <= 0 || (uint64_t)number >= word_at(copies, 0)) return shared;
     return word_at(copies + 8 * (uintptr_t)number, 8);
 }
 
-uint64_t lp_python_word(const struct lp_python_layout *layout, const struct lp_python_frame *frame) {
-    if (frame->code == 0) return 0;
-    int64_t offset = (int64_t)frame->at;
-    if (layout->position == LP_PYTHON_UNITS) offset *= 2;
-    if (layout->position == LP_PYTHON_POINTER) offset -= (int64_t)bytecode_of(layout, frame);
-    uint32_t code = lp_python_code(layout, frame->code);
+// The offset of the frame's instruction in its bytecode, negative before the first.
+static int64_t offset_of(const struct lp_python_layout *layout, const struct lp_python_frame *frame) {
+    switch (layout->position) {
+    case LP_PYTHON_BYTES: return (int32_t)frame->at_word;
+    case LP_PYTHON_UNITS: return (int64_t)(int32_t)frame->at_word * 2;
+    default:
+        return (int64_t)(frame->at_word - bytecode_of(layout, code_of(frame->code_word), frame->frame));
+    }
+}
+
+uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_frame *frame) {
+    if (!frame->is_of_function) return 0;
+    uintptr_t code = code_of(frame->code_word);
+    if (frame->code == UINT32_MAX) frame->code = lp_python_code(layout, code);
+    int64_t offset = offset_of(layout, frame);
     uint64_t place = 0;
     if (offset >= 0 && offset < INT32_MAX) {
         uint32_t at = (uint32_t)offset;
-        if (code != 0) at = lp_python_code_line_start(layout, frame->code, code, at);
+        if (frame->code != 0) at = lp_python_code_line_start(layout, code, frame->code, at);
         place = (uint64_t)at + 1;
     }
-    return LP_FRAME_PYTHON | (uint64_t)code << LP_PYTHON_CODE_SHIFT | place;
+    return LP_FRAME_PYTHON | (uint64_t)frame->code << LP_PYTHON_CODE_SHIFT | place;
 }

@@ -32,11 +32,15 @@ struct lp_frame_state {
 // One frame of the Python stack that belongs to it.
 struct lp_python_frame {
     uintptr_t frame; // its address
-    uintptr_t code;  // its code object, 0: a frame of no function
-    uint64_t at;     // what tells the instruction, as the frame has it
+    // What the frame has in the places of its code object and its instruction: while both are
+    // unchanged, it is where it was.
+    uint64_t code_word;
+    uint64_t at_word;
+    uint32_t code;   // where its code object is described; UINT32_MAX: not looked up yet
     uint32_t node;   // the trace from the outermost frame to this one
     uint16_t runs;   // how many runs have begun from the outermost frame up to this one
     bool begins_run; // a run is what one call of the interpreter's evaluation loop executes
+    bool is_of_function;
 };
 
 // How the kept stack's outermost frame came to be the last.

@@ -20,6 +20,6 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
                                        struct lp_thread_block *block);
 
 // The node's word for a Python frame; 0 for a frame of no function.
-uint64_t lp_python_word(const struct lp_python_layout *layout, const struct lp_python_frame *frame);
+uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_frame *frame);
 
 #endif
