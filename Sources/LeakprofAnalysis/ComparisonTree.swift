@@ -83,8 +83,7 @@ package struct ComparisonTree: Sendable {
         }
         let tree = MergedTree(stacks, limits)
         notable = tree.notable
-        root = tree.root()
         omitted = tree.omitted
-        sites = InvertedTree(tree).root(limits)
+        (root, sites) = concurrently({ tree.root() }, { InvertedTree(tree, limits).root() })
     }
 }

@@ -92,17 +92,22 @@ package struct FlameGraph: Sendable {
 
     /// The graph of two snapshots, which the user calls `names`.
     ///
-    /// `diff` is their comparison by line with the same filters, where the caller has it already.
+    /// `diff` is their comparison by line with the same filters, where the caller needs it too.
     package init(
         base: Snapshot, current: Snapshot, names: (base: String, current: String),
         filters: Filters = Filters(), sampleType: SampleType = .inuseSpace, style: Style = Style(),
-        diff: SnapshotDiff? = nil
+        diff: (() -> SnapshotDiff)? = nil
     ) {
-        let diff =
-            diff
-            ?? SnapshotDiff(
+        let byLine = {
+            SnapshotDiff(
                 base: base, current: current, grouping: Grouping(filters: filters),
                 sampleType: sampleType)
+        }
+        let (diff, tree) = concurrently(diff ?? byLine) {
+            ComparisonTree(
+                base: base, current: current, filters: filters, sampleType: sampleType,
+                limits: Self.limits)
+        }
         self.style = style
         lens = style.lens ?? .side
         title = "\(names.base) → \(names.current)"
@@ -118,9 +123,6 @@ package struct FlameGraph: Sendable {
             ] + TextReport.cautions(diff) + TextReport.warnings(diff.currentFacts)
         alarms = SnapshotWords.alarms(base, current, isSameRun: diff.isSameRun)
         listTitle = "What grew most"
-        let tree = ComparisonTree(
-            base: base, current: current, filters: filters, sampleType: sampleType,
-            limits: Self.limits)
         self.tree = tree
         let measures = Measures(sampleType)
         let grown = diff.rows.filter { measures.size($0.change) > 0 && $0.isSignificant }

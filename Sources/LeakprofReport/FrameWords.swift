@@ -199,7 +199,8 @@ struct FrameData {
     private var stringNumbers: [String: Int] = [:]
     private var functions: [String] = []
     private var functionNumbers: [Key: Int] = [:]
-    private var rows = ["", ""]
+    /// Of both trees, as text.
+    private var rows: [[UInt8]] = [[], []]
 
     init(_ graph: FlameGraph, _ words: FrameWords) {
         self.graph = graph
@@ -216,10 +217,12 @@ struct FrameData {
             "\"names\":[\(graph.names.map(Self.quoted).joined(separator: ","))]",
             "\"strings\":[\(strings.map(Self.quoted).joined(separator: ","))]",
             "\"functions\":[\(functions.joined(separator: ","))]",
-            "\"tree\":\"\(rows[0])\"", "\"sites\":\"\(rows[1])\"",
+            "\"tree\":\"\(text(0))\"", "\"sites\":\"\(text(1))\"",
         ]
         return Sanitized.markup("{\(fields.joined(separator: ",\n"))}")
     }
+
+    private func text(_ tree: Int) -> String { String(decoding: rows[tree], as: UTF8.self) }
 
     private mutating func write(
         _ node: ComparisonTree.Node, _ words: FrameWords, depth: Int, to rows: Int
@@ -234,10 +237,10 @@ struct FrameData {
         ]
         let used = values.lastIndex { $0 != 0 } ?? 0
         for (index, value) in values[...used].enumerated() {
-            if index > 0 { self.rows[rows] += "," }
-            if value != 0 { self.rows[rows] += "\(value)" }
+            if index > 0 { self.rows[rows].append(UInt8(ascii: ",")) }
+            if value != 0 { self.rows[rows] += String(value).utf8 }
         }
-        self.rows[rows] += ";"
+        self.rows[rows].append(UInt8(ascii: ";"))
         for child in node.children { write(child, words, depth: depth + 1, to: rows) }
     }
 

@@ -78,15 +78,43 @@ struct SourceReader {
         }
     }
 
+    /// Reads two snapshots, both at once where they are files.
+    func snapshots(_ first: String, _ second: String) throws -> (Snapshot, Snapshot) {
+        let directory = Console.environment("LEAKPROF_DIR")
+        guard let base = try? Source.resolve(first, directory: directory), base.isFile,
+            let current = try? Source.resolve(second, directory: directory), current.isFile
+        else { return (try snapshot(first), try snapshot(second)) }
+        let (before, after) = concurrently({ Self.capture(base) }) { Self.capture(current) }
+        do {
+            return (
+                symbolized(try before.get(), owner: base.owner, of: base),
+                symbolized(try after.get(), owner: current.owner, of: current)
+            )
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private static func capture(_ source: Source) -> Result<Snapshot, CaptureError> {
+        Result { () throws(CaptureError) in try source.capture(startsEpoch: false) }
+    }
+
     func read(_ source: Source, startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         // Before the capture: afterwards the process may be gone, and its files can't be had from it.
         let pid = source.runningProcessID
         let owner = source.owner
-        var snapshot = try source.capture(startsEpoch: startsEpoch)
+        return symbolized(
+            try source.capture(startsEpoch: startsEpoch), pid: pid, owner: owner, of: source)
+    }
+
+    private func symbolized(
+        _ snapshot: Snapshot, pid: Int32? = nil, owner: (user: UInt32, group: UInt32)?,
+        of source: Source
+    ) -> Snapshot {
         // Snapshot files have their frames; regions and some other tools' profiles have addresses alone.
-        if snapshot.locations.contains(where: \.frames.isEmpty) {
-            symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
-        }
+        guard snapshot.locations.contains(where: \.frames.isEmpty) else { return snapshot }
+        var snapshot = snapshot
+        symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
         return snapshot
     }
 

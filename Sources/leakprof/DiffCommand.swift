@@ -64,12 +64,12 @@ struct DiffCommand: ParsableCommand {
     }
 
     func run() throws {
-        let before = try options.reader.snapshot(base)
-        let after = try options.reader.snapshot(current)
-        let diff = SnapshotDiff(
-            base: before, current: after, grouping: try options.grouping(), sort: options.sort,
+        let (before, after) = try options.reader.snapshots(base, current)
+        let grouping = try options.grouping()
+        lazy var diff = SnapshotDiff(
+            base: before, current: after, grouping: grouping, sort: options.sort,
             sampleType: options.sampleType)
-        if let (bytes, suffix) = try form(before, after, diff) {
+        if let (bytes, suffix) = try form(before, after, { () -> SnapshotDiff in diff }) {
             let path =
                 output ?? "\(base.lastPathComponent)..\(current.lastPathComponent).diff.\(suffix)"
             try OutputFile.write(bytes, to: path)
@@ -96,7 +96,7 @@ struct DiffCommand: ParsableCommand {
 
     /// The form asked for and its file name's ending; `nil` for text.
     private func form(
-        _ before: Snapshot, _ after: Snapshot, _ diff: SnapshotDiff
+        _ before: Snapshot, _ after: Snapshot, _ diff: @escaping () -> SnapshotDiff
     ) throws -> (bytes: [UInt8], suffix: String)? {
         if svg {
             let graph = FlameGraph(
@@ -106,7 +106,7 @@ struct DiffCommand: ParsableCommand {
                 style: self.graph.style, diff: isByLine ? diff : nil)
             return (graph.svg(), "svg")
         }
-        if json { return (try JSONReport.bytes(of: diff), "json") }
+        if json { return (try JSONReport.bytes(of: diff()), "json") }
         let filters = try options.filters()
         let (before, after) = (filters.applied(to: before), filters.applied(to: after))
         if folded {
