@@ -11,6 +11,7 @@ enum FrameClassifier {
         if let mapping, isRuntimeLibrary(mapping.name) { return true }
         // Where a stack was cut is not where memory was asked for.
         if frame.function.hasPrefix("[stack cut") { return true }
+        if frame.function.hasPrefix(redactedMachinery) { return true }
         if isRuntimeSource(frame.file) { return true }
         let name = FunctionName(frame.function).qualified
         return wrappers.contains(name) || hasRuntimePrefix(name)
@@ -24,6 +25,24 @@ enum FrameClassifier {
         "__libc_start_main@@GLIBC_2.34", "start_thread", "clone", "clone3", "__clone", "__clone3",
         "call_init", "_dl_init", "_dl_start_user",
     ]
+
+    /// What names of machinery begin with after a ``Redaction``, which would have hidden what they are.
+    static let redactedMachinery = "[allocator "
+
+    /// Whether a name is one that every program may have and that tells nothing of this one.
+    static func isCommon(_ function: String) -> Bool {
+        function == "main" || entries.contains(function) || wrappers.contains(function)
+    }
+
+    /// Whether a file is a library that every program of its language has, by its whole name.
+    static func isCommonLibrary(_ name: String) -> Bool {
+        runtimeLibraries.contains { prefix in
+            name.hasPrefix(prefix)
+                && name.utf8.dropFirst(prefix.utf8.count).allSatisfy {
+                    $0 == UInt8(ascii: ".") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                }
+        }
+    }
 
     static func isRuntimeLibrary(_ name: String) -> Bool {
         runtimeLibraries.contains { name.utf8.starts(with: $0.utf8) }

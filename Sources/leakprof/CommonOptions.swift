@@ -189,15 +189,42 @@ struct ReportOptions: ParsableArguments {
             "Show source lines, looked for below this directory; repeatable.", valueName: "dir"))
     var sourceDirectories: [String] = []
 
+    @Flag(
+        help: """
+            Write numbers in place of the names of functions, files, modules, builds, and of the program, without its \
+            command line, so that what is written can be shown to anybody.
+            """)
+    var redact = false
+
     @OptionGroup var symbols: SymbolOptions
 
     var reader: SourceReader { SourceReader(symbols: symbols) }
 
     func validate() throws {
         guard limit >= 0 else { throw ValidationError("--limit can't be negative") }
+        guard !redact || sourceDirectories.isEmpty else {
+            throw ValidationError("--redact hides where source lines are: not with --source-dir")
+        }
     }
 
-    func filters() throws -> Filters {
+    /// What reports are made of: the snapshots themselves, or without their names.
+    func prepared(_ snapshots: [Snapshot]) throws -> [Snapshot] {
+        guard redact else { return snapshots }
+        // Patterns are about the names there were.
+        let filters = try givenFilters()
+        var redaction = Redaction()
+        return snapshots.map { redaction.redacted(filters.applied(to: $0)) }
+    }
+
+    /// What reports call a source: its file name, unless that is to be hidden.
+    func name(of source: String, or redacted: String) -> String {
+        redact ? redacted : source.lastPathComponent
+    }
+
+    /// What reports leave out themselves.
+    func filters() throws -> Filters { redact ? Filters() : try givenFilters() }
+
+    private func givenFilters() throws -> Filters {
         Filters(
             include: include, exclude: exclude, allFrames: allFrames,
             bornAfterEpoch: try liveSince.map(epoch))

@@ -64,14 +64,16 @@ struct DiffCommand: ParsableCommand {
     }
 
     func run() throws {
-        let (before, after) = try options.reader.snapshots(base, current)
+        let read = try options.reader.snapshots(base, current)
+        let prepared = try options.prepared([read.0, read.1])
+        let (before, after) = (prepared[0], prepared[1])
         let grouping = try options.grouping()
         lazy var diff = SnapshotDiff(
             base: before, current: after, grouping: grouping, sort: options.sort,
             sampleType: options.sampleType)
         if let (bytes, suffix) = try form(before, after, { () -> SnapshotDiff in diff }) {
             let path =
-                output ?? "\(base.lastPathComponent)..\(current.lastPathComponent).diff.\(suffix)"
+                output ?? "\(names.base)..\(names.current).diff.\(suffix)"
             try OutputFile.write(bytes, to: path)
             guard path != "-" else { return }
             printText(diff)
@@ -83,6 +85,11 @@ struct DiffCommand: ParsableCommand {
         Console.next("leakprof diff \(base) \(current) --svg, or --group-by stack")
     }
 
+    /// What the two are called.
+    private var names: (base: String, current: String) {
+        (options.name(of: base, or: "base"), options.name(of: current, or: "current"))
+    }
+
     /// Whether the text's rows are those of the graph's list.
     private var isByLine: Bool {
         options.groupBy == .line && !options.cumulative && options.sort == .size
@@ -91,7 +98,7 @@ struct DiffCommand: ParsableCommand {
     private func printText(_ diff: SnapshotDiff) {
         Console.result(
             TextReport(limit: options.limit, showsAllChanges: all, sourceLine: options.sourceLine)
-                .lines(of: diff, base: base.lastPathComponent))
+                .lines(of: diff, base: names.base))
     }
 
     /// The form asked for and its file name's ending; `nil` for text.
@@ -101,7 +108,7 @@ struct DiffCommand: ParsableCommand {
         if svg {
             let graph = FlameGraph(
                 base: before, current: after,
-                names: (base.lastPathComponent, current.lastPathComponent),
+                names: names,
                 filters: try options.filters(), sampleType: options.sampleType,
                 style: self.graph.style, diff: isByLine ? diff : nil)
             return (graph.svg(), "svg")
@@ -124,7 +131,7 @@ struct DiffCommand: ParsableCommand {
             return (
                 try SpeedscopeReport.bytes(
                     base: before, current: after,
-                    names: (base.lastPathComponent, current.lastPathComponent),
+                    names: names,
                     sampleType: options.sampleType, tool: Leakprof.tool), "speedscope.json"
             )
         }

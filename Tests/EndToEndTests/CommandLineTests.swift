@@ -29,6 +29,19 @@ import Testing
                 == nil)
     }
 
+    @Test func `what the program calls itself for is no command of its users`() async throws {
+        // What the manual and completions are made from.
+        let everything = try await leakprof("--experimental-dump-help")
+        #expect(everything.output.contains("\"commandName\" : \"inspect\""))
+        #expect(!everything.output.contains("symbolize\""))
+        #expect(
+            !(try Files.text(of: "\(BuiltProducts.root)/docs/leakprof.1")).contains(
+                "It Em symbolize"))
+        #expect(
+            try await leakprof("symbolize", "--help").output.contains(
+                "leakprof calls this by itself"))
+    }
+
     @Test func `the version is that of the shim`() async throws {
         #expect(try await leakprof("--version").output == "\(Leakprof.version)\n")
     }
@@ -42,6 +55,7 @@ import Testing
             ["export", "x", "--format", "massif", "--sample-type", "inuse_objects"],
             "massif counts bytes"
         ),
+        (["top", "a", "--redact", "--source-dir", "."], "not with --source-dir"),
         (["diff", "a", "b", "--lens", "union"], "--lens, --theme and --flame need --svg"),
         (["flamegraph", "a", "--lens", "union"], "--lens union needs two snapshots"),
         (["top", "x", "--group-by", "planet"], "planet"),
