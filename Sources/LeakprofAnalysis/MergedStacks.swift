@@ -54,6 +54,13 @@ struct MergedStacks {
         var line: Int64
     }
 
+    /// Blocks born in one epoch on the stacks of one end.
+    struct Birth {
+        var end: Int32
+        var epoch: UInt32
+        var blocks: Int64
+    }
+
     /// The stacks that end at one node.
     struct End {
         var node: Int32
@@ -73,6 +80,8 @@ struct MergedStacks {
     /// Whether a stack's site is at the node itself.
     private(set) var isSite = [false]
     private(set) var ends: [End] = []
+    /// Live blocks of the current snapshot, in no order.
+    private(set) var births: [Birth] = []
     let sampleType: SampleType
     /// Whether there is no base, so that nothing has grown.
     private(set) var isSingle = false
@@ -123,6 +132,11 @@ struct MergedStacks {
             }
             let index = Int(endNumbers[Int(end)])
             ends[index].site = site
+            if side != .base, measures.isInUse, sample.epoch > 0, sample.counts.inuseObjects > 0 {
+                births.append(
+                    Birth(
+                        end: Int32(index), epoch: sample.epoch, blocks: sample.counts.inuseObjects))
+            }
             count(
                 amount, measures.count(sample.counts), sample, side,
                 isOld: cut.map { sample.epoch <= $0 },

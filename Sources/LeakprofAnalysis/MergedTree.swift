@@ -32,8 +32,11 @@ struct MergedTree {
     private(set) var omitted = 0
     let notable: Int64
     private var smallest: Smallest
+    /// By end: its node.
+    private var endNodes: [Int32] = []
     /// Of the stacks' nodes, with what they called.
     private let growths: [Growth]
+    let births: BirthEpochs
 
     /// What a frame must have to be kept in a tree.
     struct Smallest {
@@ -70,6 +73,7 @@ struct MergedTree {
             growths[Int(stacks.nodes.parent(of: Int32(index)))] += growths[index]
         }
         self.growths = growths
+        births = BirthEpochs(stacks)
         nextMember = Array(repeating: -1, count: growths.count)
         let thousandth = growths[0].grown / 1000
         notable = stacks.sampleType.unit == "bytes" ? max(64 << 10, thousandth) : thousandth
@@ -102,9 +106,8 @@ struct MergedTree {
             nextMember[Int(index)] = nodes[node].firstMember
             nodes[node].firstMember = index
         }
-        for (end, amounts) in zip(stacks.ends, ends) {
-            nodes[Int(merged[Int(end.node)])].amounts += amounts
-        }
+        endNodes = stacks.ends.map { merged[Int($0.node)] }
+        for (node, amounts) in zip(endNodes, ends) { nodes[Int(node)].amounts += amounts }
         for index in stride(from: nodes.count - 1, to: 0, by: -1) {
             let parent = Int(shape.parent(of: Int32(index)))
             nodes[parent].amounts += nodes[index].amounts
@@ -141,9 +144,37 @@ struct MergedTree {
 
     // MARK: The result
 
-    func root() -> ComparisonTree.Node { node(0) }
+    func root() -> ComparisonTree.Node {
+        // What is left out counts for the innermost frame that is kept.
+        var nextEnd = Array(repeating: Int32(-1), count: endNodes.count)
+        var firstEnd = Array(repeating: Int32(-1), count: nodes.count)
+        for end in endNodes.indices {
+            var node = endNodes[end]
+            while node > 0 && !smallest.accepts(nodes[Int(node)].amounts) {
+                node = shape.parent(of: node)
+            }
+            nextEnd[end] = firstEnd[Int(node)]
+            firstEnd[Int(node)] = Int32(end)
+        }
+        func ends(of node: Int32) -> some Sequence<Int32> {
+            sequence(state: firstEnd[Int(node)]) { next in
+                guard next >= 0 else { return nil }
+                let end = next
+                next = nextEnd[Int(next)]
+                return end
+            }
+        }
+        var births = births.none
+        return node(0, &births) { node, sums in
+            for end in ends(of: node) { self.births.add(end: end, to: &sums) }
+        }
+    }
 
-    private func node(_ index: Int32) -> ComparisonTree.Node {
+    /// Makes a node and what is below it, and adds its blocks to `births`.
+    private func node(
+        _ index: Int32, _ births: inout BirthEpochs.Sums,
+        addOwn: (Int32, inout BirthEpochs.Sums) -> Void
+    ) -> ComparisonTree.Node {
         let node = nodes[Int(index)]
         var lines = Lines()
         var member = node.firstMember
@@ -163,7 +194,13 @@ struct MergedTree {
         }
         children.sort { $0.order < $1.order }
         result.children.reserveCapacity(children.count)
-        for child in children { result.children.append(self.node(child.index)) }
+        var below = self.births.none
+        addOwn(index, &below)
+        for child in children {
+            result.children.append(self.node(child.index, &below, addOwn: addOwn))
+        }
+        result.medianEpoch = self.births.median(of: below)
+        births += below
         return result
     }
 
@@ -382,13 +419,16 @@ struct InvertedTree {
 
     private mutating func node(_ group: Group) -> ComparisonTree.Node {
         var lines = MergedTree.Lines()
+        var births = tree.births.none
         for item in items[group.items] {
+            tree.births.add(end: item.end, to: &births)
             let amounts = tree.ends[Int(item.end)]
             lines.add(
                 MergedTree.Growth(grown: amounts.grown, kept: amounts.kept),
                 at: stacks.lines[Int(stacks.nodes.tag(of: item.node))].line)
         }
         var node = tree.make(group.function, group.amounts, lines)
+        node.medianEpoch = tree.births.median(of: births)
         let below = children(outwards(group))
         let isCertain = tree.isCertain(group.amounts)
         let least = max(1, tree.notable)

@@ -73,6 +73,9 @@ package struct FlameGraph: Sendable {
     let names: [String]
     /// Between the snapshots, in nanoseconds; 0 when unknown.
     let elapsed: Int64
+    /// By birth epoch: how old its blocks are in the current snapshot.
+    let ages: [UInt32: String]
+    let divisor: Divisor?
     let style: Style
     let lens: Lens
 
@@ -96,7 +99,7 @@ package struct FlameGraph: Sendable {
     package init(
         base: Snapshot, current: Snapshot, names: (base: String, current: String),
         filters: Filters = Filters(), sampleType: SampleType = .inuseSpace, style: Style = Style(),
-        diff: (() -> SnapshotDiff)? = nil
+        divisor: Divisor? = nil, diff: (() -> SnapshotDiff)? = nil
     ) {
         let byLine = {
             SnapshotDiff(
@@ -109,6 +112,8 @@ package struct FlameGraph: Sendable {
                 limits: Self.limits)
         }
         self.style = style
+        self.divisor = divisor
+        ages = SnapshotWords(current).ages
         lens = style.lens ?? .side
         title = "\(names.base) → \(names.current)"
         self.names = [names.base, names.current]
@@ -117,10 +122,10 @@ package struct FlameGraph: Sendable {
             ? max(0, current.facts.capturedAt.saturatingSubtract(base.facts.capturedAt)) : 0
         sentences =
             [
-                TextReport.headline(diff),
+                TextReport.headline(diff) + (divisor.map { TextReport.share(of: diff, $0) } ?? ""),
                 "A  " + SnapshotWords(base).line(called: names.base, sampleType),
                 "B  " + SnapshotWords(current).line(called: names.current, sampleType),
-            ] + TextReport.cautions(diff) + TextReport.warnings(diff.currentFacts)
+            ] + TextReport.cautions(diff) + TextReport.warnings(diff, base: "A")
         alarms = SnapshotWords.alarms(base, current, isSameRun: diff.isSameRun)
         listTitle = "What grew most"
         self.tree = tree
@@ -149,6 +154,8 @@ package struct FlameGraph: Sendable {
         let report = TopReport(
             of: snapshot, grouping: Grouping(filters: filters), sampleType: sampleType)
         self.style = style
+        divisor = nil
+        ages = SnapshotWords(snapshot).ages
         lens = style.lens ?? .after
         title = name
         names = [name]
@@ -215,6 +222,23 @@ struct SnapshotWords {
 
     /// The build ID of the main program; empty when unknown.
     private var build: String { snapshot.mappings.first?.buildID ?? "" }
+
+    /// By birth epoch: the least and the most time that its blocks have lived.
+    var ages: [UInt32: String] {
+        let facts = snapshot.facts
+        guard facts.duration > 0, let epochs = facts.recording?.epochs else { return [:] }
+        var ages: [UInt32: String] = [:]
+        for (index, epoch) in epochs.enumerated() {
+            let oldest = facts.duration.saturatingSubtract(epoch.startedAfter)
+            let next = index + 1 < epochs.count ? epochs[index + 1].startedAfter : facts.duration
+            let youngest = max(0, facts.duration.saturatingSubtract(next))
+            guard oldest >= youngest else { continue }
+            let most = Quantity.duration(oldest)
+            ages[UInt32(index) + 1] =
+                youngest == 0 ? "up to \(most)" : "\(Quantity.duration(youngest)) to \(most)"
+        }
+        return ages
+    }
 
     /// What makes two snapshots doubtful to compare.
     static func alarms(_ base: Snapshot, _ current: Snapshot, isSameRun: Bool) -> [String] {

@@ -6,11 +6,15 @@ struct FrameWords {
     private let tree: ComparisonTree
     private let names: [String]
     private let elapsed: Int64
+    private let ages: [UInt32: String]
+    private let divisor: Divisor?
 
     init(_ graph: FlameGraph) {
         tree = graph.tree
         names = graph.names
         elapsed = graph.elapsed
+        ages = graph.ages
+        divisor = graph.divisor
     }
 
     private var isComparison: Bool { names.count == 2 }
@@ -126,6 +130,7 @@ struct FrameWords {
         }
         if !node.module.isEmpty { lines.append(module(of: node)) }
         lines += isComparison ? changes(of: node) : size(of: node)
+        if let age = ages[node.medianEpoch] { lines.append("median age " + age) }
         if !folded.isEmpty {
             lines.append(
                 "allocator frames in it: "
@@ -158,6 +163,9 @@ struct FrameWords {
             "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
         )
         if elapsed > 0 && node.change != 0 { lines.append(rate(node.change)) }
+        if let divisor {
+            lines.append(divisor.words(node.base, node.current) { quantity($0, signed: $1) })
+        }
         return lines
     }
 
@@ -185,7 +193,7 @@ struct FrameWords {
 ///
 /// `functions` are [name, short name or 0, file, module], files and modules being indices into `strings`.
 /// `tree` and `sites` have a row per frame, outermost first: depth, function, line, how many more lines,
-/// kept, grown, shrunk, blocks before, blocks after, flags, standard error; empty is 0, and so is what is
+/// kept, grown, shrunk, blocks before, blocks after, flags, standard error, median birth epoch; empty is 0, and so is what is
 /// missing at the end. Flags: 1 allocation machinery, 2 notable growth, 4 notable shrinkage.
 struct FrameData {
     private struct Key: Hashable {
@@ -209,10 +217,12 @@ struct FrameData {
     }
 
     func json() -> String {
+        let ages = graph.ages.sorted { $0.key < $1.key }.map { "\"\($0)\":\(Self.quoted($1))" }
         let fields = [
             "\"format\":\"leakprof-graph-1\"", "\"unit\":\"\(graph.tree.sampleType.unit)\"",
             "\"inUse\":\(Measures(graph.tree.sampleType).isInUse)", "\"elapsed\":\(graph.elapsed)",
-            "\"notable\":\(graph.tree.notable)",
+            "\"notable\":\(graph.tree.notable)", "\"ages\":{\(ages.joined(separator: ","))}",
+            "\"per\":\(graph.divisor.map { $0.json(unit: Self.quoted($0.unit)) } ?? "null")",
             "\"lenses\":[\(graph.lenses.map { Self.quoted($0.rawValue) }.joined(separator: ","))]",
             "\"names\":[\(graph.names.map(Self.quoted).joined(separator: ","))]",
             "\"strings\":[\(strings.map(Self.quoted).joined(separator: ","))]",
@@ -234,6 +244,7 @@ struct FrameData {
             Int64(depth), Int64(function(of: node, words)), node.frame.line,
             Int64(max(0, node.lines.count - 1)), node.kept, node.grown, node.shrunk,
             node.baseObjects, node.currentObjects, Int64(flags), node.changeError,
+            graph.ages[node.medianEpoch] == nil ? 0 : Int64(node.medianEpoch),
         ]
         let used = values.lastIndex { $0 != 0 } ?? 0
         for (index, value) in values[...used].enumerated() {

@@ -55,6 +55,12 @@ import Testing
             ["export", "x", "--format", "massif", "--sample-type", "inuse_objects"],
             "massif counts bytes"
         ),
+        (["diff", "a", "b", "--per", "requests"], "--per"),
+        (["diff", "a", "b", "--per", "=3"], "--per"),
+        (["diff", "a", "b", "--per", "requests=1,2,3"], "--per"),
+        (["diff", "a", "b", "--per", "requests=-1"], "--per"),
+        (["diff", "a", "b", "--per", "requests=1", "--rate"], "--per or --rate, not both"),
+        (["diff", "a", "b", "--rate", "--json"], "--per and --rate are for text and --svg"),
         (["top", "a", "--redact", "--source-dir", "."], "not with --source-dir"),
         (["diff", "a", "b", "--lens", "union"], "--lens, --theme and --flame need --svg"),
         (["flamegraph", "a", "--lens", "union"], "--lens union needs two snapshots"),

@@ -302,6 +302,42 @@ private func randomSnapshot(_ random: inout SeededGenerator, cut: UInt32) -> Sna
         }
     }
 
+    @Test func `half of a frame's live blocks are as old as its median epoch or older`() throws {
+        var random = SeededGenerator(seed: 77)
+        for round in 0..<20 {
+            let first = randomSnapshot(&random, cut: 3)
+            var second = randomSnapshot(&random, cut: 9)
+            for index in second.samples.indices where index % 11 == round % 11 {
+                second.samples[index].epoch = 0
+            }
+            // Of a site, without the tree.
+            var epochs: [String: [UInt32]] = [:]
+            for sample in second.samples where sample.epoch > 0 && sample.counts.inuseSpace > 0 {
+                for location in sample.stack {
+                    let name = second.locations[location].frames[0].function
+                    epochs[name, default: []] += Array(
+                        repeating: sample.epoch, count: Int(sample.counts.inuseObjects))
+                }
+            }
+            func median(_ name: String) -> UInt32 {
+                guard let sorted = epochs[name]?.sorted() else { return 0 }
+                return sorted[(sorted.count - 1) / 2]
+            }
+            for limits in [ComparisonTree.Limits(), .init(share: 0.05)] {
+                let tree = ComparisonTree(base: first, current: second, limits: limits)
+                let main = tree.root.children.first
+                #expect(main?.medianEpoch ?? 0 == median("main"))
+                #expect(tree.root.medianEpoch == median("main"))
+                for site in tree.sites.children + (main?.children.flatMap(\.children) ?? []) {
+                    #expect(site.medianEpoch == median(site.frame.function))
+                }
+            }
+            let allocated = ComparisonTree(
+                base: first, current: second, sampleType: .allocSpace)
+            #expect(allocated.root.medianEpoch == 0)
+        }
+    }
+
     @Test func `a change within the sampling error is not worth a look`() {
         func tree(_ variance: Int64) -> ComparisonTree {
             var base = SnapshotFixture()

@@ -38,7 +38,7 @@
       var node = {
         fn: value(1), line: value(2), more: value(3), kept: value(4), grown: value(5), shrunk: value(6),
         before: value(7), after: value(8), machinery: (flags & 1) !== 0, notableGrowth: (flags & 2) !== 0,
-        notableShrinkage: (flags & 4) !== 0, error: value(10), parent: null, children: []
+        notableShrinkage: (flags & 4) !== 0, error: value(10), median: value(11), parent: null, children: []
       };
       if (depth > 0) {
         node.parent = path[depth - 1];
@@ -89,6 +89,16 @@
   }
 
   function rate(change) { return quantity(change / (data.elapsed / 60e9)) + "/min"; }
+  function perUnit(node) {
+    function divided(value, done, signed) {
+      var result = value / done;
+      return quantity(result < 0 ? -Math.round(-result) : Math.round(result), signed);
+    }
+    return (data.per.between
+      ? divided(change(node), data.per.between, true)
+      : divided(base(node), data.per.base, false) + " → " + divided(current(node), data.per.current, false)) +
+      " per " + data.per.unit;
+  }
   function base(node) { return node.kept + node.shrunk; }
   function current(node) { return node.kept + node.grown; }
   function change(node) { return node.grown - node.shrunk; }
@@ -134,7 +144,9 @@
       if (isGone(node)) lines.push("gone");
       lines.push(node.before + " → " + node.after + " blocks" + mean);
       if (data.elapsed > 0 && change(node) !== 0) lines.push(rate(change(node)));
+      if (data.per) lines.push(perUnit(node));
     }
+    if (data.ages[node.median]) lines.push("median age " + data.ages[node.median]);
     if (folded(node).length) lines.push("allocator frames in it: " + folded(node).map(name).join(", "));
     return lines;
   }
