@@ -142,7 +142,9 @@ package struct FlameGraph: Sendable {
                 share: Self.percent(change, of: growth) + " of growth",
                 name: TextReport.shortName(row.site.frame.function),
                 place: Self.place(row.key, row.site, row.callers),
-                detail: Quantity.signed(measures.count(row.change)) + " blocks")
+                // Some profiles have bytes alone.
+                detail: measures.count(diff.base) == 0 && measures.count(diff.current) == 0
+                    ? "" : Quantity.signed(measures.count(row.change)) + " blocks")
         }
     }
 
@@ -168,8 +170,9 @@ package struct FlameGraph: Sendable {
         let all = measures.size(report.totals)
         sentences =
             [
-                "\(Quantity.precise(report.totals.inuseSpace)) live in "
-                    + "\(Quantity.grouped(report.totals.inuseObjects)) blocks",
+                "\(Quantity.precise(report.totals.inuseSpace)) live"
+                    + (report.totals.inuseObjects == 0
+                        ? "" : " in \(Quantity.grouped(report.totals.inuseObjects)) blocks"),
                 SnapshotWords(snapshot).line(called: "", sampleType),
             ] + TextReport.warnings(snapshot.facts)
         listTitle = "What is largest"
@@ -179,7 +182,8 @@ package struct FlameGraph: Sendable {
                 amount: Quantity.precise(size), share: Self.percent(size, of: all) + " of all",
                 name: TextReport.shortName(row.site.frame.function),
                 place: Self.place(row.key, row.site, row.callers),
-                detail: "\(Quantity.grouped(measures.count(row.counts))) blocks")
+                detail: measures.count(report.totals) == 0
+                    ? "" : "\(Quantity.grouped(measures.count(row.counts))) blocks")
         }
     }
 

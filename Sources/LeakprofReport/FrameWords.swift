@@ -159,9 +159,11 @@ struct FrameWords {
         }
         if isNew(node) { lines.append("new") }
         if isGone(node) { lines.append("gone") }
-        lines.append(
-            "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
-        )
+        if knowsBlocks {
+            lines.append(
+                "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
+            )
+        }
         if elapsed > 0 && node.change != 0 { lines.append(rate(node.change)) }
         if let divisor {
             lines.append(divisor.words(node.base, node.current) { quantity($0, signed: $1) })
@@ -171,11 +173,13 @@ struct FrameWords {
 
     private func size(of node: ComparisonTree.Node) -> [String] {
         let share = FlameGraph.percent(node.current, of: tree.root.current)
-        return [
-            "\(quantity(node.current)), \(share) of all, \(node.currentObjects) blocks"
-                + mean(node.current, node.currentObjects)
-        ]
+        let size = "\(quantity(node.current)), \(share) of all"
+        guard knowsBlocks else { return [size] }
+        return [size + ", \(node.currentObjects) blocks" + mean(node.current, node.currentObjects)]
     }
+
+    /// Some profiles have bytes alone.
+    private var knowsBlocks: Bool { tree.root.baseObjects > 0 || tree.root.currentObjects > 0 }
 
     private func mean(_ bytes: Int64, _ blocks: Int64) -> String {
         guard tree.sampleType.unit == "bytes", blocks > 0, bytes > 0 else { return "" }

@@ -18,6 +18,7 @@
   var top = Number(svg.dataset.top);
   var tree = read(data.tree);
   var sites = read(data.sites);
+  var knowsBlocks = tree.before > 0 || tree.after > 0; // some profiles have bytes alone
   var status = svg.querySelector(".status");
   var scaleNote = svg.querySelector(".scale");
   var footnote = status.textContent;
@@ -133,8 +134,8 @@
     var mean = data.unit === "bytes" && node.after > 0 && current(node) > 0
       ? " of " + quantity(Math.floor(current(node) / node.after)) + " on average" : "";
     if (!isComparison) {
-      lines.push(quantity(current(node)) + ", " + percent(current(node), current(tree)) + " of all, " +
-        node.after + " blocks" + mean);
+      lines.push(quantity(current(node)) + ", " + percent(current(node), current(tree)) + " of all" +
+        (knowsBlocks ? ", " + node.after + " blocks" + mean : ""));
     } else {
       lines.push(quantity(base(node)) + " → " + quantity(current(node)) + ", " + quantity(change(node), true) +
         (node.error > 0 ? " ±" + quantity(node.error) : ""));
@@ -142,7 +143,7 @@
       if (node.shrunk > 0) lines.push(percent(node.shrunk, tree.shrunk) + " of what shrank");
       if (isNew(node)) lines.push("new");
       if (isGone(node)) lines.push("gone");
-      lines.push(node.before + " → " + node.after + " blocks" + mean);
+      if (knowsBlocks) lines.push(node.before + " → " + node.after + " blocks" + mean);
       if (data.elapsed > 0 && change(node) !== 0) lines.push(rate(change(node)));
       if (data.per) lines.push(perUnit(node));
     }
