@@ -23,6 +23,9 @@ package struct ComparisonTree: Sendable {
         package var currentObjects: Int64
         /// The standard error of the change; 0 where all was recorded.
         package var changeError: Int64
+        /// The epoch that half of the current snapshot's live blocks were born in or before; 0 when it is not
+        /// known, or when what is counted is not in use.
+        package var medianEpoch: UInt32 = 0
         /// Whether what grew is worth a look, and whether what shrank is: see ``ComparisonTree/notable``.
         package var hasNotableGrowth: Bool
         package var hasNotableShrinkage: Bool
@@ -83,8 +86,7 @@ package struct ComparisonTree: Sendable {
         }
         let tree = MergedTree(stacks, limits)
         notable = tree.notable
-        root = tree.root()
         omitted = tree.omitted
-        sites = InvertedTree(tree).root(limits)
+        (root, sites) = concurrently({ tree.root() }, { InvertedTree(tree, limits).root() })
     }
 }

@@ -11,6 +11,7 @@ enum FrameClassifier {
         if let mapping, isRuntimeLibrary(mapping.name) { return true }
         // Where a stack was cut is not where memory was asked for.
         if frame.function.hasPrefix("[stack cut") { return true }
+        if frame.function.hasPrefix(redactedMachinery) { return true }
         if isRuntimeSource(frame.file) { return true }
         let name = FunctionName(frame.function).qualified
         return wrappers.contains(name) || hasRuntimePrefix(name)
@@ -25,8 +26,26 @@ enum FrameClassifier {
         "call_init", "_dl_init", "_dl_start_user",
     ]
 
+    /// What names of machinery begin with after a ``Redaction``, which would have hidden what they are.
+    static let redactedMachinery = "[allocator "
+
+    /// Whether a name is one that every program may have and that tells nothing of this one.
+    static func isCommon(_ function: String) -> Bool {
+        function == "main" || entries.contains(function) || wrappers.contains(function)
+    }
+
+    /// Whether a file is a library that every program of its language has, by its whole name.
+    static func isCommonLibrary(_ name: String) -> Bool {
+        runtimeLibraries.contains { prefix in
+            name.hasPrefix(prefix)
+                && name.utf8.dropFirst(prefix.utf8.count).allSatisfy {
+                    $0 == UInt8(ascii: ".") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                }
+        }
+    }
+
     static func isRuntimeLibrary(_ name: String) -> Bool {
-        runtimeLibraries.contains { name.hasPrefix($0) }
+        runtimeLibraries.contains { name.utf8.starts(with: $0.utf8) }
     }
 
     private static let runtimeLibraries = [
@@ -43,12 +62,17 @@ enum FrameClassifier {
     }
 
     private static func hasRuntimePrefix(_ name: String) -> Bool {
-        runtimePrefixes.contains { name.hasPrefix($0) }
+        // As bytes: characters take several times as long, and this is asked of every frame.
+        let bytes = name.utf8
+        return runtimePrefixes.contains { bytes.starts(with: $0.utf8) }
             // "generic specialization <…> of static Swift.Array.append"
-            || name.hasPrefix("generic specialization") && name.containsBytes(of: " Swift.")
+            || bytes.starts(with: "generic specialization".utf8)
+                && name.containsBytes(of: " Swift.")
             // What a class's initializer is called through: its caller made the object.
-            || name.hasSuffix(".__allocating_init")
+            || bytes.suffix(allocatingInit.utf8.count).elementsEqual(allocatingInit.utf8)
     }
+
+    private static let allocatingInit = ".__allocating_init"
 
     private static let runtimePrefixes = [
         // C++

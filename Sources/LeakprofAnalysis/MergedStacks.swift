@@ -20,22 +20,17 @@ struct MergedAmounts {
     var all: Int64 { kept.saturatingAdd(grown).saturatingAdd(shrunk) }
 
     static func += (left: inout Self, right: Self) {
-        left.kept = sum(left.kept, right.kept)
-        left.grown = sum(left.grown, right.grown)
-        left.shrunk = sum(left.shrunk, right.shrunk)
-        left.baseObjects = sum(left.baseObjects, right.baseObjects)
-        left.currentObjects = sum(left.currentObjects, right.currentObjects)
-        left.baseVariance = sum(left.baseVariance, right.baseVariance)
-        left.keptVariance = sum(left.keptVariance, right.keptVariance)
-        left.bornVariance = sum(left.bornVariance, right.bornVariance)
+        add(right.kept, to: &left.kept)
+        add(right.grown, to: &left.grown)
+        add(right.shrunk, to: &left.shrunk)
+        add(right.baseObjects, to: &left.baseObjects)
+        add(right.currentObjects, to: &left.currentObjects)
+        add(right.baseVariance, to: &left.baseVariance)
+        add(right.keptVariance, to: &left.keptVariance)
+        add(right.bornVariance, to: &left.bornVariance)
     }
 
-    /// `saturatingAdd`, here where it is called millions of times so that it becomes part of its caller.
-    static func sum(_ left: Int64, _ right: Int64) -> Int64 {
-        let (sum, overflow) = left.addingReportingOverflow(right)
-        guard overflow else { return sum }
-        return right < 0 ? .min : .max
-    }
+    static func add(_ amount: Int64, to sum: inout Int64) { sum = sum.saturatingAdd(amount) }
 }
 
 /// The stacks of two snapshots as one tree of frames with lines, outermost first.
@@ -59,18 +54,18 @@ struct MergedStacks {
         var line: Int64
     }
 
-    /// A frame on the stacks that run through it.
-    ///
-    /// The first node is the root; a node comes after its parent.
-    struct Node {
-        var parent: Int32
-        /// Index into ``lines``; -1 for the root.
-        var line: Int32
-        /// The site of the stacks that end here; -1 while none does.
-        var site: Int32 = -1
-        /// Whether a stack's site is here or further in.
-        var isWithinSite = false
-        /// Of the stacks that end here.
+    /// Blocks born in one epoch on the stacks of one end.
+    struct Birth {
+        var end: Int32
+        var epoch: UInt32
+        var blocks: Int64
+    }
+
+    /// The stacks that end at one node.
+    struct End {
+        var node: Int32
+        /// The node of their site.
+        var site: Int32
         var base: Int64 = 0
         var current: Int64 = 0
         var amounts = MergedAmounts()
@@ -80,15 +75,21 @@ struct MergedStacks {
     /// Build IDs of the functions' modules.
     private(set) var builds: [String] = []
     private(set) var lines: [Line] = []
-    private(set) var nodes = [Node(parent: -1, line: -1)]
+    /// A node per frame on the stacks that run through it, tagged with its index into ``lines``.
+    private(set) var nodes = NumberedTree()
+    /// Whether a stack's site is at the node itself.
+    private(set) var isSite = [false]
+    private(set) var ends: [End] = []
+    /// Live blocks of the current snapshot, in no order.
+    private(set) var births: [Birth] = []
     let sampleType: SampleType
     /// Whether there is no base, so that nothing has grown.
     private(set) var isSingle = false
     private let filters: Filters
     private var functionNumbers: [Function: Int32] = [:]
     private var lineNumbers: [Line: Int32] = [:]
-    /// Node by its parent and line.
-    private var children: [UInt64: Int32] = [:]
+    /// By node: index into ``ends``; -1 where no stack ends.
+    private var endNumbers: [Int32] = [-1]
 
     init(sampleType: SampleType, filters: Filters) {
         self.sampleType = sampleType
@@ -124,12 +125,22 @@ struct MergedStacks {
             // Of a stack deeper than the limit, the inner end is not there.
             let depth = min(walk.nodes.count, frames - machinery)
             let site = depth > 0 ? walk.nodes[depth - 1] : end
-            nodes[Int(end)].site = site
-            nodes[Int(site)].isWithinSite = true
+            isSite[Int(site)] = true
+            if endNumbers[Int(end)] < 0 {
+                endNumbers[Int(end)] = Int32(ends.count)
+                ends.append(End(node: end, site: site))
+            }
+            let index = Int(endNumbers[Int(end)])
+            ends[index].site = site
+            if side != .base, measures.isInUse, sample.epoch > 0, sample.counts.inuseObjects > 0 {
+                births.append(
+                    Birth(
+                        end: Int32(index), epoch: sample.epoch, blocks: sample.counts.inuseObjects))
+            }
             count(
                 amount, measures.count(sample.counts), sample, side,
                 isOld: cut.map { sample.epoch <= $0 },
-                at: Int(end))
+                at: index)
         }
     }
 
@@ -138,25 +149,18 @@ struct MergedStacks {
         at index: Int
     ) {
         let variance = variance(of: sample)
-        if side != .current {
-            nodes[index].base = nodes[index].base.saturatingAdd(amount)
-        }
+        if side != .current { MergedAmounts.add(amount, to: &ends[index].base) }
         if side == .base {
-            nodes[index].amounts.baseObjects = nodes[index].amounts.baseObjects.saturatingAdd(
-                objects)
-            nodes[index].amounts.baseVariance = nodes[index].amounts.baseVariance.saturatingAdd(
-                variance)
+            MergedAmounts.add(objects, to: &ends[index].amounts.baseObjects)
+            MergedAmounts.add(variance, to: &ends[index].amounts.baseVariance)
             return
         }
-        nodes[index].current = nodes[index].current.saturatingAdd(amount)
-        nodes[index].amounts.currentObjects =
-            nodes[index].amounts.currentObjects.saturatingAdd(objects)
+        MergedAmounts.add(amount, to: &ends[index].current)
+        MergedAmounts.add(objects, to: &ends[index].amounts.currentObjects)
         if isOld == true {
-            nodes[index].amounts.keptVariance = nodes[index].amounts.keptVariance.saturatingAdd(
-                variance)
+            MergedAmounts.add(variance, to: &ends[index].amounts.keptVariance)
         } else {
-            nodes[index].amounts.bornVariance = nodes[index].amounts.bornVariance.saturatingAdd(
-                variance)
+            MergedAmounts.add(variance, to: &ends[index].amounts.bornVariance)
         }
     }
 
@@ -198,13 +202,10 @@ struct MergedStacks {
         walk.nodes.removeLast(walk.nodes.count - walk.shared)
         var node = walk.nodes.last ?? 0
         for line in walk.lines[walk.shared...] {
-            let key = UInt64(UInt32(bitPattern: node)) << 32 | UInt64(UInt32(bitPattern: line))
-            if let known = children[key] {
-                node = known
-            } else {
-                nodes.append(Node(parent: node, line: line))
-                node = Int32(nodes.count - 1)
-                children[key] = node
+            node = nodes.child(of: node, tagged: line)
+            if Int(node) == endNumbers.count {
+                endNumbers.append(-1)
+                isSite.append(false)
             }
             walk.nodes.append(node)
         }

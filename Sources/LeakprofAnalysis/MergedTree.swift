@@ -3,29 +3,40 @@ internal import LeakprofModel
 /// Merged stacks as a tree of functions: lines of one function are one node.
 struct MergedTree {
     struct Node {
-        var parent: Int32
-        /// Index into the stacks' functions; -1 for the root.
-        var function: Int32
         var amounts = MergedAmounts()
         var isWithinSite = false
         var hasNotableGrowth = false
         var hasNotableShrinkage = false
-        var firstChild: Int32 = -1
-        var nextSibling: Int32 = -1
         /// The first of the stacks' nodes that are this one.
         var firstMember: Int32 = -1
     }
 
+    /// What lines are ordered by.
+    struct Growth {
+        var grown: Int64 = 0
+        var kept: Int64 = 0
+
+        static func += (left: inout Self, right: Self) {
+            MergedAmounts.add(right.grown, to: &left.grown)
+            MergedAmounts.add(right.kept, to: &left.kept)
+        }
+    }
+
     let stacks: MergedStacks
-    /// What ends at each of the stacks' nodes.
-    private(set) var ends: [MergedAmounts]
+    /// By index into the stacks' ends.
+    let ends: [MergedAmounts]
     private(set) var nodes: [Node] = []
+    /// The same nodes, tagged with their indices into the stacks' functions.
+    private var shape = NumberedTree()
     private var nextMember: [Int32]
     private(set) var omitted = 0
     let notable: Int64
     private var smallest: Smallest
+    /// By end: its node.
+    private var endNodes: [Int32] = []
     /// Of the stacks' nodes, with what they called.
-    private let sums: [MergedAmounts]
+    private let growths: [Growth]
+    let births: BirthEpochs
 
     /// What a frame must have to be kept in a tree.
     struct Smallest {
@@ -47,65 +58,60 @@ struct MergedTree {
 
     init(_ stacks: MergedStacks, _ limits: ComparisonTree.Limits) {
         self.stacks = stacks
-        ends = stacks.nodes.map { node in
-            var amounts = node.amounts
-            amounts.kept = min(node.base, node.current)
-            amounts.grown = node.current.saturatingSubtract(amounts.kept)
-            amounts.shrunk = node.base.saturatingSubtract(amounts.kept)
+        ends = stacks.ends.map { end in
+            var amounts = end.amounts
+            amounts.kept = min(end.base, end.current)
+            amounts.grown = end.current.saturatingSubtract(amounts.kept)
+            amounts.shrunk = end.base.saturatingSubtract(amounts.kept)
             return amounts
         }
-        // A node comes after its parent.
-        var sums = ends
-        var isWithinSite = stacks.nodes.map(\.isWithinSite)
-        for index in stacks.nodes.indices.dropFirst().reversed() {
-            let parent = Int(stacks.nodes[index].parent)
-            sums[parent] += sums[index]
-            if isWithinSite[index] { isWithinSite[parent] = true }
+        var growths = [Growth](repeating: Growth(), count: stacks.nodes.count)
+        for (end, amounts) in zip(stacks.ends, ends) {
+            growths[Int(end.node)] += Growth(grown: amounts.grown, kept: amounts.kept)
         }
-        self.sums = sums
-        nextMember = Array(repeating: -1, count: sums.count)
-        let thousandth = sums[0].grown / 1000
+        for index in stride(from: growths.count - 1, to: 0, by: -1) {
+            growths[Int(stacks.nodes.parent(of: Int32(index)))] += growths[index]
+        }
+        self.growths = growths
+        births = BirthEpochs(stacks)
+        nextMember = Array(repeating: -1, count: growths.count)
+        let thousandth = growths[0].grown / 1000
         notable = stacks.sampleType.unit == "bytes" ? max(64 << 10, thousandth) : thousandth
-        nodes = [Node(parent: -1, function: -1)]
-        smallest = Smallest(share: 0, of: sums[0])
-        merge(sums, isWithinSite)
+        smallest = Smallest(share: 0, of: MergedAmounts())
+        merge()
         judge()
         var share = limits.share
-        var smallest = Smallest(share: share, of: sums[0])
+        var smallest = Smallest(share: share, of: nodes[0].amounts)
         var count = nodes.count { smallest.accepts($0.amounts) }
         while count > limits.frames && share < 1 {
             share = max(share * 1.5, 1e-6)
-            smallest = Smallest(share: share, of: sums[0])
+            smallest = Smallest(share: share, of: nodes[0].amounts)
             count = nodes.count { smallest.accepts($0.amounts) }
         }
         self.smallest = smallest
         omitted = nodes.dropFirst().count { $0.isWithinSite && !smallest.accepts($0.amounts) }
     }
 
-    private mutating func merge(_ sums: [MergedAmounts], _ isWithinSite: [Bool]) {
-        var known: [UInt64: Int32] = [:]
+    private mutating func merge() {
         var merged: [Int32] = [0]
-        merged.reserveCapacity(sums.count)
-        nodes[0].amounts = sums[0]
-        nodes[0].isWithinSite = true
-        nodes[0].firstMember = 0
-        for index in stacks.nodes.indices.dropFirst() {
-            let parent = merged[Int(stacks.nodes[index].parent)]
-            let function = stacks.lines[Int(stacks.nodes[index].line)].function
-            let key =
-                UInt64(UInt32(bitPattern: parent)) << 32 | UInt64(UInt32(bitPattern: function))
-            let node = known[key] ?? Int32(nodes.count)
-            if node == nodes.count {
-                known[key] = node
-                nodes.append(Node(parent: parent, function: function))
-                nodes[Int(node)].nextSibling = nodes[Int(parent)].firstChild
-                nodes[Int(parent)].firstChild = node
-            }
-            merged.append(node)
-            nodes[Int(node)].amounts += sums[index]
-            if isWithinSite[index] { nodes[Int(node)].isWithinSite = true }
-            nextMember[index] = nodes[Int(node)].firstMember
-            nodes[Int(node)].firstMember = Int32(index)
+        merged.reserveCapacity(stacks.nodes.count)
+        nodes = [Node(isWithinSite: true, firstMember: 0)]
+        for index in 1..<Int32(stacks.nodes.count) {
+            let parent = merged[Int(stacks.nodes.parent(of: index))]
+            let function = stacks.lines[Int(stacks.nodes.tag(of: index))].function
+            let node = Int(shape.child(of: parent, tagged: function))
+            if node == nodes.count { nodes.append(Node()) }
+            merged.append(Int32(node))
+            if stacks.isSite[Int(index)] { nodes[node].isWithinSite = true }
+            nextMember[Int(index)] = nodes[node].firstMember
+            nodes[node].firstMember = index
+        }
+        endNodes = stacks.ends.map { merged[Int($0.node)] }
+        for (node, amounts) in zip(endNodes, ends) { nodes[Int(node)].amounts += amounts }
+        for index in stride(from: nodes.count - 1, to: 0, by: -1) {
+            let parent = Int(shape.parent(of: Int32(index)))
+            nodes[parent].amounts += nodes[index].amounts
+            if nodes[index].isWithinSite { nodes[parent].isWithinSite = true }
         }
     }
 
@@ -122,7 +128,7 @@ struct MergedTree {
             }
             guard index > 0 else { continue }
             // What one child lost does not make uncertain what another one gained.
-            let parent = Int(nodes[index].parent)
+            let parent = Int(shape.parent(of: Int32(index)))
             if nodes[index].hasNotableGrowth { nodes[parent].hasNotableGrowth = true }
             if nodes[index].hasNotableShrinkage { nodes[parent].hasNotableShrinkage = true }
         }
@@ -138,54 +144,94 @@ struct MergedTree {
 
     // MARK: The result
 
-    func root() -> ComparisonTree.Node { node(0) }
+    func root() -> ComparisonTree.Node {
+        // What is left out counts for the innermost frame that is kept.
+        var nextEnd = Array(repeating: Int32(-1), count: endNodes.count)
+        var firstEnd = Array(repeating: Int32(-1), count: nodes.count)
+        for end in endNodes.indices {
+            var node = endNodes[end]
+            while node > 0 && !smallest.accepts(nodes[Int(node)].amounts) {
+                node = shape.parent(of: node)
+            }
+            nextEnd[end] = firstEnd[Int(node)]
+            firstEnd[Int(node)] = Int32(end)
+        }
+        func ends(of node: Int32) -> some Sequence<Int32> {
+            sequence(state: firstEnd[Int(node)]) { next in
+                guard next >= 0 else { return nil }
+                let end = next
+                next = nextEnd[Int(next)]
+                return end
+            }
+        }
+        var births = births.none
+        return node(0, &births) { node, sums in
+            for end in ends(of: node) { self.births.add(end: end, to: &sums) }
+        }
+    }
 
-    private func node(_ index: Int32) -> ComparisonTree.Node {
+    /// Makes a node and what is below it, and adds its blocks to `births`.
+    private func node(
+        _ index: Int32, _ births: inout BirthEpochs.Sums,
+        addOwn: (Int32, inout BirthEpochs.Sums) -> Void
+    ) -> ComparisonTree.Node {
         let node = nodes[Int(index)]
-        var lines: [Int64: (grown: Int64, kept: Int64)] = [:]
+        var lines = Lines()
         var member = node.firstMember
         while member > 0 {
-            let line = stacks.lines[Int(stacks.nodes[Int(member)].line)].line
-            let sums = sums[Int(member)]
-            Self.add((sums.grown, sums.kept), at: line, to: &lines)
+            lines.add(
+                growths[Int(member)],
+                at: stacks.lines[Int(stacks.nodes.tag(of: member))].line)
             member = nextMember[Int(member)]
         }
-        var result = make(node.function, node.amounts, lines)
+        var result = make(shape.tag(of: index), node.amounts, lines)
         result.isMachinery = !node.isWithinSite
         result.hasNotableGrowth = node.hasNotableGrowth
         result.hasNotableShrinkage = node.hasNotableShrinkage
         var children: [(order: Order, index: Int32)] = []
-        var child = node.firstChild
-        while child >= 0 {
-            if smallest.accepts(nodes[Int(child)].amounts) {
-                children.append(
-                    (order(of: nodes[Int(child)].function, nodes[Int(child)].amounts), child))
-            }
-            child = nodes[Int(child)].nextSibling
+        for child in shape.children(of: index) where smallest.accepts(nodes[Int(child)].amounts) {
+            children.append((order(of: shape.tag(of: child), nodes[Int(child)].amounts), child))
         }
-        result.children = children.sorted { $0.order < $1.order }.map { self.node($0.index) }
+        children.sort { $0.order < $1.order }
+        result.children.reserveCapacity(children.count)
+        var below = self.births.none
+        addOwn(index, &below)
+        for child in children {
+            result.children.append(self.node(child.index, &below, addOwn: addOwn))
+        }
+        result.medianEpoch = self.births.median(of: below)
+        births += below
         return result
     }
 
-    /// Sums of a function's lines.
-    typealias Lines = [Int64: (grown: Int64, kept: Int64)]
+    /// Sums of a function's lines, of which there is one most of the time.
+    struct Lines {
+        private var first: (line: Int64, growth: Growth)?
+        private var others: [Int64: Growth] = [:]
 
-    static func add(
-        _ amounts: (grown: Int64, kept: Int64), at line: Int64, to lines: inout Lines
-    ) {
-        guard line != 0 else { return }
-        let seen = lines[line] ?? (0, 0)
-        lines[line] = (
-            MergedAmounts.sum(seen.grown, amounts.grown), MergedAmounts.sum(seen.kept, amounts.kept)
-        )
+        mutating func add(_ growth: Growth, at line: Int64) {
+            guard line != 0 else { return }
+            if first == nil || first?.line == line {
+                first = (line, first?.growth ?? Growth())
+                first?.growth += growth
+            } else {
+                others[line, default: Growth()] += growth
+            }
+        }
+
+        /// The one that grew most first.
+        var sorted: [Int64] {
+            guard let first else { return [] }
+            if others.isEmpty { return [first.line] }
+            return (others.map { ($0.key, $0.value) } + [first]).sorted { left, right in
+                (right.1.grown, right.1.kept, left.0) < (left.1.grown, left.1.kept, right.0)
+            }.map(\.0)
+        }
     }
 
     /// A node without children, of which nothing is worth a look.
     func make(_ function: Int32, _ amounts: MergedAmounts, _ lines: Lines) -> ComparisonTree.Node {
-        let lines = lines.sorted { left, right in
-            (right.value.grown, right.value.kept, left.key)
-                < (left.value.grown, left.value.kept, right.key)
-        }.map(\.key)
+        let lines = lines.sorted
         let function = function >= 0 ? Int(function) : nil
         let named = function.map { stacks.functions[$0] }
         return ComparisonTree.Node(
@@ -228,10 +274,16 @@ struct MergedTree {
 struct InvertedTree {
     private let tree: MergedTree
     private let stacks: MergedStacks
-    private var limit: MergedTree.Smallest
-    private var count = 0
-    /// A frame per function while siblings are told apart; -1 in between.
+    /// Those of one group follow each other, and within it those of each group further out.
+    private var items: [Item] = []
+    private var sorted: [Item] = []
+    /// A group per function while siblings are told apart; -1 in between.
     private var slots: [Int32]
+    private var levels: [Level]
+    /// The level whose frames are kept.
+    private var level = 0
+    private let most: Int
+    private var isBuilding = true
 
     /// A stack, and the node of it that is looked at.
     private struct Item {
@@ -239,92 +291,160 @@ struct InvertedTree {
         var end: Int32
     }
 
-    init(_ tree: MergedTree) {
-        self.tree = tree
-        stacks = tree.stacks
-        limit = MergedTree.Smallest(share: 0, of: MergedAmounts())
-        slots = Array(repeating: -1, count: tree.stacks.functions.count)
+    /// How large a frame must be to be kept, and how many are.
+    private struct Level {
+        var smallest: MergedTree.Smallest
+        var count = 0
     }
 
-    consuming func root(_ limits: ComparisonTree.Limits) -> ComparisonTree.Node {
+    init(_ tree: MergedTree, _ limits: ComparisonTree.Limits) {
+        self.tree = tree
+        stacks = tree.stacks
+        slots = Array(repeating: -1, count: tree.stacks.functions.count)
+        most = limits.frames
         let total = tree.nodes[0].amounts
-        let items = stacks.nodes.indices.filter { stacks.nodes[$0].site >= 0 }.map {
-            Item(node: stacks.nodes[$0].site, end: Int32($0))
-        }
         var share = limits.share
-        while true {
-            limit = MergedTree.Smallest(share: share, of: total)
-            count = 0
-            var root = tree.make(-1, total, [:])
-            (root.children, root.hasNotableGrowth, root.hasNotableShrinkage) = children(items)
-            root.hasNotableGrowth = tree.nodes[0].hasNotableGrowth
-            root.hasNotableShrinkage = tree.nodes[0].hasNotableShrinkage
-            if count <= limits.frames || share >= 1 { return root }
+        levels = [Level(smallest: MergedTree.Smallest(share: share, of: total))]
+        while share < 1 {
             share = max(share * 2, 1e-6)
+            levels.append(Level(smallest: MergedTree.Smallest(share: share, of: total)))
         }
+    }
+
+    /// The tree with as many frames as there may be.
+    ///
+    /// What is kept at one level is kept at all below it, and so are the frames inside of it: one pass finds out
+    /// which level it takes, and leaves out at once what is too small for it.
+    consuming func root() -> ComparisonTree.Node {
+        var root = tree.make(-1, tree.nodes[0].amounts, MergedTree.Lines())
+        let first = children(restart()).nodes
+        if isBuilding {
+            root.children = first
+        } else {
+            isBuilding = true
+            root.children = children(restart()).nodes
+        }
+        root.hasNotableGrowth = tree.nodes[0].hasNotableGrowth
+        root.hasNotableShrinkage = tree.nodes[0].hasNotableShrinkage
+        return root
+    }
+
+    /// Begins anew with all stacks at their sites.
+    private mutating func restart() -> Range<Int> {
+        items = stacks.ends.indices.map { Item(node: stacks.ends[$0].site, end: Int32($0)) }
+        sorted = items
+        for index in levels.indices { levels[index].count = 0 }
+        return items.indices
     }
 
     private struct Group {
         var function: Int32
         var amounts = MergedAmounts()
-        var items: [Item] = []
+        var items = 0..<0
     }
 
-    private mutating func groups(_ items: [Item]) -> [Group] {
+    private func function(of item: Item) -> Int32 {
+        stacks.lines[Int(stacks.nodes.tag(of: item.node))].function
+    }
+
+    /// Brings the items in the order of their functions, without those of functions that are too small.
+    private mutating func groups(_ range: Range<Int>) -> [Group] {
         var groups: [Group] = []
-        for item in items where item.node > 0 {
-            let function = stacks.lines[Int(stacks.nodes[Int(item.node)].line)].function
-            if slots[Int(function)] < 0 {
-                slots[Int(function)] = Int32(groups.count)
-                groups.append(Group(function: function))
+        var counts: [Int] = []
+        for item in items[range] where item.node > 0 {
+            let function = Int(function(of: item))
+            if slots[function] < 0 {
+                slots[function] = Int32(groups.count)
+                groups.append(Group(function: Int32(function)))
+                counts.append(0)
             }
-            let slot = Int(slots[Int(function)])
-            groups[slot].amounts += tree.ends[Int(item.end)]
-            groups[slot].items.append(item)
+            groups[Int(slots[function])].amounts += tree.ends[Int(item.end)]
+            counts[Int(slots[function])] += 1
         }
+        // Where each group's next item goes; nowhere if it is too small.
+        var next = Array(repeating: -1, count: groups.count)
+        var end = range.lowerBound
+        for index in groups.indices where keeps(groups[index].amounts) {
+            next[index] = end
+            groups[index].items = end..<end + counts[index]
+            end += counts[index]
+        }
+        for item in items[range] where item.node > 0 {
+            let slot = Int(slots[Int(function(of: item))])
+            guard next[slot] >= 0 else { continue }
+            sorted[next[slot]] = item
+            next[slot] += 1
+        }
+        for index in range.lowerBound..<end { items[index] = sorted[index] }
         for group in groups { slots[Int(group.function)] = -1 }
-        return groups
+        return groups.filter { !$0.items.isEmpty }
     }
 
-    private mutating func children(_ items: [Item]) -> ([ComparisonTree.Node], Bool, Bool) {
-        let kept = groups(items).filter { limit.accepts($0.amounts) }
-            .map { (order: tree.order(of: $0.function, $0.amounts), group: $0) }
+    /// Whether a frame is large enough, of which it takes note.
+    private mutating func keeps(_ amounts: MergedAmounts) -> Bool {
+        var accepting = level
+        while accepting < levels.count, levels[accepting].smallest.accepts(amounts) {
+            levels[accepting].count += 1
+            accepting += 1
+        }
+        while levels[level].count > most && level < levels.count - 1 {
+            level += 1
+            isBuilding = false
+        }
+        return accepting > level
+    }
+
+    private typealias Children = (
+        nodes: [ComparisonTree.Node], hasNotableGrowth: Bool, hasNotableShrinkage: Bool
+    )
+
+    private mutating func children(_ range: Range<Int>) -> Children {
+        let groups = groups(range)
+        var result: Children = ([], false, false)
+        guard isBuilding else {
+            for group in groups { _ = children(outwards(group)) }
+            return result
+        }
+        let ordered = groups.map { (order: tree.order(of: $0.function, $0.amounts), group: $0) }
             .sorted { $0.order < $1.order }
-        count += kept.count
-        var nodes: [ComparisonTree.Node] = []
-        for (_, group) in kept { nodes.append(node(group)) }
-        return (
-            nodes, nodes.contains(where: \.hasNotableGrowth),
-            nodes.contains(where: \.hasNotableShrinkage)
-        )
+        result.nodes.reserveCapacity(ordered.count)
+        for (_, group) in ordered {
+            let node = node(group)
+            if node.hasNotableGrowth { result.hasNotableGrowth = true }
+            if node.hasNotableShrinkage { result.hasNotableShrinkage = true }
+            result.nodes.append(node)
+        }
+        return result
     }
 
     private mutating func node(_ group: Group) -> ComparisonTree.Node {
-        var lines: MergedTree.Lines = [:]
-        // Stacks come in the order of their nodes, so that many of one line follow each other.
-        var line: Int32 = -1
-        var amounts: (grown: Int64, kept: Int64) = (0, 0)
-        for item in group.items {
-            let next = stacks.nodes[Int(item.node)].line
-            if next != line {
-                if line >= 0 {
-                    MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines)
-                }
-                line = next
-                amounts = (0, 0)
-            }
-            amounts.grown = MergedAmounts.sum(amounts.grown, tree.ends[Int(item.end)].grown)
-            amounts.kept = MergedAmounts.sum(amounts.kept, tree.ends[Int(item.end)].kept)
+        var lines = MergedTree.Lines()
+        var births = tree.births.none
+        for item in items[group.items] {
+            tree.births.add(end: item.end, to: &births)
+            let amounts = tree.ends[Int(item.end)]
+            lines.add(
+                MergedTree.Growth(grown: amounts.grown, kept: amounts.kept),
+                at: stacks.lines[Int(stacks.nodes.tag(of: item.node))].line)
         }
-        if line >= 0 { MergedTree.add(amounts, at: stacks.lines[Int(line)].line, to: &lines) }
         var node = tree.make(group.function, group.amounts, lines)
-        let outer = group.items.map { Item(node: stacks.nodes[Int($0.node)].parent, end: $0.end) }
-        let below = children(outer)
+        node.medianEpoch = tree.births.median(of: births)
+        let below = children(outwards(group))
         let isCertain = tree.isCertain(group.amounts)
         let least = max(1, tree.notable)
-        node.children = below.0
-        node.hasNotableGrowth = below.1 || isCertain && group.amounts.grown >= least
-        node.hasNotableShrinkage = below.2 || isCertain && group.amounts.shrunk >= least
+        node.children = below.nodes
+        node.hasNotableGrowth =
+            below.hasNotableGrowth || isCertain && group.amounts.grown >= least
+        node.hasNotableShrinkage =
+            below.hasNotableShrinkage || isCertain && group.amounts.shrunk >= least
         return node
+    }
+
+    /// Moves a group's stacks on to their callers.
+    private mutating func outwards(_ group: Group) -> Range<Int> {
+        for index in group.items {
+            items[index].node = stacks.nodes.parent(of: items[index].node)
+        }
+        return group.items
     }
 }

@@ -22,33 +22,51 @@ extension Mapping {
 
 /// A snapshot's stack traces as frames, with what every report needs of them worked out once.
 package struct StackFrames: Sendable {
-    private let snapshot: Snapshot
-    /// Per location, per frame: whether it is allocation machinery.
-    private let isMachinery: [[Bool]]
-    /// Per location: its frames, made once because many stacks have them in common.
-    private let sites: [[Site]]
+    let snapshot: Snapshot
+    /// The frames of all locations, leaf first, made once because many stacks have them in common.
+    let sites: [Site]
+    /// Of each of them.
+    private let isMachinery: [Bool]
+    /// Per location: the index of its first frame; and behind the last location, how many frames there are.
+    private let starts: [Int32]
 
     package init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         let modules = snapshot.mappings.map(\.name)
-        sites = snapshot.locations.map { location in
+        var sites: [Site] = []
+        var isMachinery: [Bool] = []
+        var starts: [Int32] = [0]
+        starts.reserveCapacity(snapshot.locations.count + 1)
+        for location in snapshot.locations {
             let module = location.mapping.map { modules[$0] } ?? ""
-            return location.frames.map { Site(frame: $0, module: module) }
-        }
-        isMachinery = snapshot.locations.map { location in
             let mapping = location.mapping.map { snapshot.mappings[$0] }
-            return location.frames.map {
-                FrameClassifier.isAllocationMachinery($0, in: mapping)
+            for frame in location.frames {
+                sites.append(Site(frame: frame, module: module))
+                isMachinery.append(FrameClassifier.isAllocationMachinery(frame, in: mapping))
             }
+            starts.append(Int32(sites.count))
         }
+        self.sites = sites
+        self.isMachinery = isMachinery
+        self.starts = starts
     }
 
     /// Every frame of the stack, leaf first, inlined ones included.
     package func sites(of sample: Sample) -> [Site] {
         var result: [Site] = []
         result.reserveCapacity(sample.stack.count)
-        for index in sample.stack { result += sites[index] }
+        for index in sample.stack { result += sites[indices(of: index)] }
         return result
+    }
+
+    /// The same frames as indices into ``sites``.
+    func read(_ sample: Sample, into frames: inout [Int32]) {
+        frames.removeAll(keepingCapacity: true)
+        for index in sample.stack { frames.append(contentsOf: starts[index]..<starts[index + 1]) }
+    }
+
+    private func indices(of location: Int) -> Range<Int> {
+        Int(starts[location])..<Int(starts[location + 1])
     }
 
     /// How many of the leaf frames are allocation machinery.
@@ -58,10 +76,10 @@ package struct StackFrames: Sendable {
     package func machineryDepth(of sample: Sample) -> Int {
         var depth = 0
         var firstWithLine: Int?
-        for index in sample.stack {
-            for (position, frame) in snapshot.locations[index].frames.enumerated() {
-                if !isMachinery[index][position] { return depth }
-                if firstWithLine == nil && frame.line != 0 { firstWithLine = depth }
+        for location in sample.stack {
+            for index in indices(of: location) {
+                if !isMachinery[index] { return depth }
+                if firstWithLine == nil && sites[index].frame.line != 0 { firstWithLine = depth }
                 depth += 1
             }
         }

@@ -45,10 +45,22 @@ package struct SnapshotDiff: Sendable {
         let cut = Self.cutEpoch(of: base, before: current)
         isSameRun = cut != nil
 
-        let baseGroups = grouping.statistics(of: base)
-        let currentGroups = grouping.statistics(of: current)
-        let survivors = cut.map { grouping.born(after: $0).statistics(of: current) }
-        let variances = cut.map { Self.variances(base, current, cut: $0, grouping) }
+        let frames = Frames(base: StackFrames(base), current: StackFrames(current))
+        let baseGroups = grouping.statistics(of: frames.base)
+        let currentGroups = grouping.statistics(of: frames.current)
+        let survivors = cut.map { grouping.born(after: $0).statistics(of: frames.current) }
+        let isSampled = base.isSampled || current.isSampled
+        /// Of the changes, where the snapshots are of one run.
+        func variances(
+            _ grouping: Grouping, _ bases: [GroupKey: Statistic], _ born: [GroupKey: Statistic]
+        ) -> [GroupKey: SamplingVariance]? {
+            guard let cut else { return nil }
+            guard isSampled else { return [:] }
+            return Self.variances(
+                bases: bases, born: born,
+                survivors: grouping.statistics(of: frames.current, bornUpTo: cut))
+        }
+        let changes = variances(grouping, baseGroups, survivors ?? [:])
 
         var rows: [StatisticDiff] = []
         for key in Set(baseGroups.keys).union(currentGroups.keys) {
@@ -56,7 +68,7 @@ package struct SnapshotDiff: Sendable {
             let after = currentGroups[key]
             guard let either = after ?? before else { continue }
             let variance =
-                variances.map { $0[key] ?? .zero }
+                changes.map { $0[key] ?? .zero }
                 ?? (before?.variance ?? .zero) + (after?.variance ?? .zero)
             rows.append(
                 StatisticDiff(
@@ -67,27 +79,32 @@ package struct SnapshotDiff: Sendable {
         var once = grouping
         once.cumulative = false
         // Where no block counts twice, the rows add up to the totals.
-        let bases = grouping.cumulative ? once.statistics(of: base) : baseGroups
-        let currents = grouping.cumulative ? once.statistics(of: current) : currentGroups
+        let bases = grouping.cumulative ? once.statistics(of: frames.base) : baseGroups
+        let currents = grouping.cumulative ? once.statistics(of: frames.current) : currentGroups
         self.base = bases.values.reduce(into: .zero) { $0 += $1.counts }
         self.current = currents.values.reduce(into: .zero) { $0 += $1.counts }
+        let all =
+            grouping.cumulative
+            ? variances(
+                once, bases,
+                cut.map { once.born(after: $0).statistics(of: frames.current) } ?? [:]) : changes
         variance =
-            cut.map { cut in
-                Self.variances(base, current, cut: cut, once).values.reduce(into: .zero) {
-                    $0 += $1
-                }
-            } ?? base.variance + current.variance
+            all?.values.reduce(into: .zero) { $0 += $1 } ?? base.variance + current.variance
 
         let measures = Measures(sampleType)
-        let all = rows.reduce(0.0) { $0 + Double(measures.size($1.change).magnitude) }
+        let changed = rows.reduce(0.0) { $0 + Double(measures.size($1.change).magnitude) }
         for index in rows.indices {
             let change = Double(measures.size(rows[index].change).magnitude)
             let error = Double(rows[index].variance.inuseSpace).squareRoot()
-            rows[index].isSignificant = change >= all / 1000 && change > 2 * error
+            rows[index].isSignificant = change >= changed / 1000 && change > 2 * error
         }
         self.rows = rows.filter {
             measures.size($0.change) != 0 || measures.count($0.change) != 0
-        }.sorted { Self.precedes($0, $1, measures, sort) }
+        }
+        // Rows are large, and there may be as many as stacks.
+        let order = self.rows.indices.map { Order(self.rows[$0], at: $0, measures) }
+            .sorted { $0.precedes($1, sort) { self.rows[$0].key } }
+        self.rows = order.map { self.rows[$0.index] }
     }
 
     /// The last epoch that had begun when the base was taken; `nil` when epochs of the two have nothing
@@ -100,19 +117,21 @@ package struct SnapshotDiff: Sendable {
         return recording.cutEpoch
     }
 
+    private struct Frames {
+        var base: StackFrames
+        var current: StackFrames
+    }
+
     /// The variances of the changes.
     ///
     /// Blocks in both snapshots are the same blocks with the same weights and cancel out: what is
     /// uncertain are those freed in between and those born since.
     private static func variances(
-        _ base: Snapshot, _ current: Snapshot, cut: UInt32, _ grouping: Grouping
+        bases: [GroupKey: Statistic], born: [GroupKey: Statistic],
+        survivors: [GroupKey: Statistic]
     ) -> [GroupKey: SamplingVariance] {
-        guard base.isSampled || current.isSampled else { return [:] }
-        var old = current
-        old.samples = current.samples.filter { $0.epoch <= cut }
-        var result = grouping.born(after: cut).statistics(of: current).mapValues(\.variance)
-        let survivors = grouping.statistics(of: old)
-        for (key, statistic) in grouping.statistics(of: base) {
+        var result = born.mapValues(\.variance)
+        for (key, statistic) in bases {
             let kept = survivors[key]?.variance ?? .zero
             let freed = SamplingVariance(
                 inuseObjects: max(0, statistic.variance.inuseObjects - kept.inuseObjects),
@@ -122,28 +141,37 @@ package struct SnapshotDiff: Sendable {
         return result
     }
 
-    private static func precedes(
-        _ left: StatisticDiff, _ right: StatisticDiff, _ measures: Measures, _ sort: SortKey
-    ) -> Bool {
-        if sort == .average {
-            let (first, second) = (measures.average(left.current), measures.average(right.current))
-            if first != second { return first > second }
-        }
-        if sort == .name { return left.key < right.key }
-        func keys(_ row: StatisticDiff) -> [UInt64] {
-            let size = [
+    /// By what a row is sorted, and where it is.
+    private struct Order {
+        let index: Int
+        private let sizes: (UInt64, UInt64)
+        private let counts: (UInt64, UInt64)
+        private let average: Double
+
+        init(_ row: StatisticDiff, at index: Int, _ measures: Measures) {
+            self.index = index
+            sizes = (
                 measures.size(row.change).magnitude,
-                UInt64(clamping: measures.size(row.current)),
-            ]
-            let count = [
+                UInt64(clamping: measures.size(row.current))
+            )
+            counts = (
                 measures.count(row.change).magnitude,
-                UInt64(clamping: measures.count(row.current)),
-            ]
-            return sort == .count ? count + size : size + count
+                UInt64(clamping: measures.count(row.current))
+            )
+            average = measures.average(row.current)
         }
-        let (first, second) = (keys(left), keys(right))
-        if first != second { return second.lexicographicallyPrecedes(first) }
-        return right.key < left.key
+
+        func precedes(_ other: Self, _ sort: SortKey, key: (Int) -> GroupKey) -> Bool {
+            switch sort {
+            case .name: return key(index) < key(other.index)
+            case .average where average != other.average: return average > other.average
+            case .count where counts != other.counts: return counts > other.counts
+            default: break
+            }
+            if sizes != other.sizes { return sizes > other.sizes }
+            if counts != other.counts { return counts > other.counts }
+            return key(other.index) < key(index)
+        }
     }
 }
 

@@ -9,16 +9,31 @@ package struct Statistic: Sendable, Equatable {
     package var site: Site
     /// Callers of the site, innermost first.
     package var callers: Callers
-
-    fileprivate var largest: Int64 = .min
 }
 
 /// From where the blocks of a group were asked for.
+///
+/// Kept as numbers, because a report has many rows and shows the callers of a few.
 package struct Callers: Sendable, Equatable {
+    /// All that its snapshot has; one array for all rows.
+    private let sites: [Site]
+    private let sharedNumbers: [Int32]
+    private let numbersOfLargest: [Int32]
+
+    fileprivate init(shared: [Int32], ofLargest: [Int32], in sites: [Site]) {
+        self.sites = sites
+        sharedNumbers = shared
+        numbersOfLargest = ofLargest
+    }
+
     /// As far as all the group's blocks have them in common.
-    package var shared: [Site]
+    package var shared: [Site] { sharedNumbers.map { sites[Int($0)] } }
     /// Those of the group's largest stack trace.
-    package var ofLargest: [Site]
+    package var ofLargest: [Site] { numbersOfLargest.map { sites[Int($0)] } }
+
+    package static func == (left: Self, right: Self) -> Bool {
+        left.shared == right.shared && left.ofLargest == right.ofLargest
+    }
 }
 
 /// How to turn samples into rows.
@@ -38,71 +53,171 @@ package struct Grouping: Sendable {
 
     /// The groups of a snapshot, in no particular order.
     package func statistics(of snapshot: Snapshot) -> [GroupKey: Statistic] {
-        let frames = StackFrames(snapshot)
-        var groups: [GroupKey: Statistic] = [:]
-        for sample in snapshot.samples where isBornInTime(sample) {
-            let all = frames.sites(of: sample)
-            let sites = all.dropFirst(frames.machineryDepth(of: sample))
-            guard let site = sites.first, filters.accepts(sites) else { continue }
-            for (key, site, callers) in keys(for: site, sites: sites) {
-                var group =
-                    groups[key]
-                    ?? Statistic(
-                        key: key, counts: .zero, variance: .zero, site: site,
-                        callers: Callers(shared: callers, ofLargest: callers))
-                group.counts += sample.counts
-                group.variance += sample.variance
-                group.callers.shared = group.callers.shared.sharedPrefix(with: callers)
-                if sample.counts.inuseSpace > group.largest {
-                    group.largest = sample.counts.inuseSpace
-                    group.site = site
-                    group.callers.ofLargest = callers
-                }
-                groups[key] = group
-            }
-        }
-        return groups
+        statistics(of: StackFrames(snapshot))
     }
 
-    private func isBornInTime(_ sample: Sample) -> Bool {
-        filters.bornAfterEpoch.map { sample.epoch > $0 } ?? true
-    }
-
-    /// The keys of the rows that a block counts for, each once, with the frames behind it.
-    private func keys(
-        for site: Site, sites: ArraySlice<Site>
-    ) -> [(key: GroupKey, site: Site, callers: [Site])] {
-        if groupBy == .stack {
-            var key = groupBy.key(for: site)
-            key.stack = Array(sites)
-            return [(key, site, [])]
+    /// The groups of the blocks that were born in epochs up to `end`.
+    func statistics(of frames: StackFrames, bornUpTo end: UInt32 = .max) -> [GroupKey: Statistic] {
+        var groups = GroupTable(self, frames)
+        let first = filters.bornAfterEpoch
+        for sample in frames.snapshot.samples where sample.epoch <= end {
+            if let first, sample.epoch <= first { continue }
+            groups.add(sample)
         }
-        guard cumulative else {
-            return [(groupBy.key(for: site), site, callers(sites.dropFirst()))]
-        }
-        var seen: Set<GroupKey> = []
-        return sites.indices.compactMap { index in
-            let key = groupBy.key(for: sites[index])
-            guard seen.insert(key).inserted else { return nil }
-            return (key, sites[index], callers(sites[(index + 1)...]))
-        }
-    }
-
-    /// More callers than any report shows: stacks may be of any depth, and with ``cumulative`` each frame has
-    /// callers.
-    private static let callersLimit = 64
-
-    private func callers(_ sites: ArraySlice<Site>) -> [Site] {
-        Array(sites.prefix(Self.callersLimit))
+        return groups.statistics()
     }
 }
 
-extension [Site] {
-    /// The frames both start with, compared by function.
-    fileprivate func sharedPrefix(with other: [Site]) -> [Site] {
-        if self == other { return self }
-        let shared = zip(self, other).prefix { $0.frame.function == $1.frame.function }
-        return Array(prefix(shared.count))
+/// Sums samples up by group.
+///
+/// Frames are numbers here: a snapshot has far fewer of them than its stacks have together, and to compare and
+/// to copy names for each stack would be most of the time a report takes.
+private struct GroupTable {
+    private struct Group {
+        var key: GroupKey
+        var counts: AllocationCounts
+        var variance: SamplingVariance
+        /// The stack with the most bytes in use: its site, and what is behind it.
+        var site: Int32
+        var callers: [Int32]
+        var largest: Int64
+        /// The first stack's callers, as far as all others have them too.
+        var shared: [Int32]
+    }
+
+    private let grouping: Grouping
+    private let frames: StackFrames
+    private var groups: [Group] = []
+    /// By key; of stacks, by their frames.
+    private var groupNumbers: [GroupKey: Int32] = [:]
+    private var stackNumbers: [[Int32]: Int32] = [:]
+    /// By frame: its group, where stacks are not grouped; -1 before it is looked up.
+    private var groupsOfFrames: [Int32]
+    /// By group: the last sample that counted for it.
+    private var lastSample: [Int] = []
+    private var sampleCount = 0
+    /// By frame: a number for its function, and for the frame itself.
+    private let functions: [Int32]
+    private let equals: [Int32]
+    /// Of one sample, leaf first.
+    private var stack: [Int32] = []
+
+    /// More callers than any report shows: stacks may be of any depth, and with ``Grouping/cumulative`` each frame
+    /// has callers.
+    private static let callersLimit = 64
+
+    init(_ grouping: Grouping, _ frames: StackFrames) {
+        self.grouping = grouping
+        self.frames = frames
+        groupsOfFrames = Array(repeating: -1, count: frames.sites.count)
+        functions = Self.numbers(of: frames.sites.lazy.map(\.frame.function))
+        equals = grouping.groupBy == .stack ? Self.numbers(of: frames.sites) : []
+    }
+
+    /// The same number for what is equal.
+    private static func numbers<Values: Sequence>(of values: Values) -> [Int32]
+    where Values.Element: Hashable {
+        var numbers: [Values.Element: Int32] = [:]
+        return values.map { value in
+            let next = Int32(numbers.count)
+            if let known = numbers[value] { return known }
+            numbers[value] = next
+            return next
+        }
+    }
+
+    mutating func add(_ sample: Sample) {
+        frames.read(sample, into: &stack)
+        let machinery = frames.machineryDepth(of: sample)
+        guard machinery < stack.count else { return }
+        let filters = grouping.filters
+        if !filters.include.isEmpty || !filters.exclude.isEmpty {
+            guard filters.accepts(stack[machinery...].map { frames.sites[Int($0)] }) else { return }
+        }
+        sampleCount += 1
+        if grouping.groupBy == .stack {
+            count(sample, in: groupOfStack(from: machinery), at: machinery, callers: [])
+            return
+        }
+        let end = grouping.cumulative ? stack.count : machinery + 1
+        for index in machinery..<end {
+            let group = group(ofFrame: stack[index])
+            if group < groups.count {
+                guard lastSample[group] != sampleCount else { continue }
+            }
+            count(
+                sample, in: group, at: index,
+                callers: stack[(index + 1)...].prefix(Self.callersLimit))
+        }
+    }
+
+    /// The group's number; that of a new one is the number of groups.
+    private mutating func group(ofFrame frame: Int32) -> Int {
+        let known = groupsOfFrames[Int(frame)]
+        if known >= 0 { return Int(known) }
+        let key = grouping.groupBy.key(for: frames.sites[Int(frame)])
+        let group = groupNumbers[key] ?? Int32(groups.count)
+        groupNumbers[key] = group
+        groupsOfFrames[Int(frame)] = group
+        return Int(group)
+    }
+
+    private mutating func groupOfStack(from machinery: Int) -> Int {
+        let stack = stack[machinery...].map { equals[Int($0)] }
+        let group = stackNumbers[stack] ?? Int32(groups.count)
+        stackNumbers[stack] = group
+        return Int(group)
+    }
+
+    private func key(ofGroupAt index: Int) -> GroupKey {
+        var key = grouping.groupBy.key(for: frames.sites[Int(stack[index])])
+        if grouping.groupBy == .stack { key.stack = stack[index...].map { frames.sites[Int($0)] } }
+        return key
+    }
+
+    /// Counts the sample for the group whose frame is at `index` on the stack.
+    private mutating func count(
+        _ sample: Sample, in group: Int, at index: Int, callers: ArraySlice<Int32>
+    ) {
+        if group == groups.count {
+            let callers = Array(callers)
+            groups.append(
+                Group(
+                    key: key(ofGroupAt: index), counts: sample.counts, variance: sample.variance,
+                    site: stack[index], callers: callers, largest: sample.counts.inuseSpace,
+                    shared: callers))
+            lastSample.append(sampleCount)
+            return
+        }
+        lastSample[group] = sampleCount
+        groups[group].counts += sample.counts
+        groups[group].variance += sample.variance
+        if !groups[group].shared.isEmpty {
+            let shared = zip(groups[group].shared, callers).prefix {
+                functions[Int($0)] == functions[Int($1)]
+            }.count
+            if shared < groups[group].shared.count {
+                groups[group].shared.removeLast(groups[group].shared.count - shared)
+            }
+        }
+        if sample.counts.inuseSpace > groups[group].largest {
+            groups[group].largest = sample.counts.inuseSpace
+            groups[group].site = stack[index]
+            groups[group].callers = Array(callers)
+        }
+    }
+
+    func statistics() -> [GroupKey: Statistic] {
+        var result: [GroupKey: Statistic] = [:]
+        result.reserveCapacity(groups.count)
+        for group in groups {
+            result[group.key] = Statistic(
+                key: group.key, counts: group.counts, variance: group.variance,
+                site: frames.sites[Int(group.site)],
+                callers: Callers(
+                    shared: group.shared, ofLargest: group.callers, in: frames.sites))
+        }
+        return result
     }
 }
 
@@ -128,10 +243,11 @@ package struct TopReport: Sendable {
         sampleType: SampleType = .inuseSpace
     ) {
         self.sampleType = sampleType
-        let groups = grouping.statistics(of: snapshot).values
+        let frames = StackFrames(snapshot)
+        let groups = grouping.statistics(of: frames).values
         var once = grouping
         once.cumulative = false
-        let samples = once.statistics(of: snapshot).values
+        let samples = grouping.cumulative ? once.statistics(of: frames).values : groups
         totals = samples.reduce(into: .zero) { $0 += $1.counts }
         variance = samples.reduce(into: .zero) { $0 += $1.variance }
         let measures = Measures(sampleType)

@@ -53,6 +53,11 @@ package enum Source: Sendable {
         if case .region(let region) = self { region.runningProcessID() } else { nil }
     }
 
+    /// Whether it is a file that another tool or a snapshot left, so that nothing of a process is read.
+    package var isFile: Bool {
+        if case .profile = self { true } else { false }
+    }
+
     /// The user and the group the target has, or had, or the file belongs to; `nil` when that is not known.
     package var owner: (user: UInt32, group: UInt32)? {
         switch self {

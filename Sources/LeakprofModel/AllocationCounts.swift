@@ -98,14 +98,14 @@ package struct SamplingVariance: Sendable, Hashable {
 
 extension FixedWidthInteger {
     /// The sum, or the nearest representable number.
-    package func saturatingAdd(_ other: Self) -> Self {
+    @inlinable package func saturatingAdd(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         if !overflow { return sum }
         return other < 0 ? .min : .max
     }
 
     /// The difference, or the nearest representable number.
-    package func saturatingSubtract(_ other: Self) -> Self {
+    @inlinable package func saturatingSubtract(_ other: Self) -> Self {
         let (difference, overflow) = subtractingReportingOverflow(other)
         if !overflow { return difference }
         return other < 0 ? .max : .min

@@ -34,30 +34,43 @@ package enum ProfileDecoder {
     }
 }
 
-private struct ProfileReader {
-    private let profile: Perftools_Profiles_Profile
-    private let mappingIndices: [UInt64: Int]
-    private let locationIndices: [UInt64: Int]
-    private let functionIndices: [UInt64: Int]
+/// Where in its table the entry with an ID is.
+private struct IDIndices {
+    /// Nearly every tool counts from 1: then an entry's place is its ID less one, which needs no table.
+    private let count: UInt64
+    private var others: [UInt64: Int] = [:]
 
-    init(_ profile: Perftools_Profiles_Profile) throws(ProfileError) {
-        self.profile = profile
-        mappingIndices = try Self.indices(profile.mapping.map(\.id), "mapping")
-        locationIndices = try Self.indices(profile.location.map(\.id), "location")
-        functionIndices = try Self.indices(profile.function.map(\.id), "function")
-    }
-
-    private static func indices(
-        _ ids: [UInt64], _ kind: String
-    ) throws(ProfileError) -> [UInt64: Int] {
-        var indices: [UInt64: Int] = [:]
+    init(_ ids: [UInt64], _ kind: String) throws(ProfileError) {
+        guard zip(ids, 1...).contains(where: { $0 != $1 }) else {
+            count = UInt64(ids.count)
+            return
+        }
+        count = 0
         for (index, id) in ids.enumerated() {
             guard id != 0 else { throw .inconsistent("a \(kind) has the id 0") }
-            guard indices.updateValue(index, forKey: id) == nil else {
+            guard others.updateValue(index, forKey: id) == nil else {
                 throw .inconsistent("two \(kind)s have the id \(id)")
             }
         }
-        return indices
+    }
+
+    subscript(id: UInt64) -> Int? {
+        if count == 0 { return others[id] }
+        return id > 0 && id <= count ? Int(id - 1) : nil
+    }
+}
+
+private struct ProfileReader {
+    private let profile: Perftools_Profiles_Profile
+    private let mappingIndices: IDIndices
+    private let locationIndices: IDIndices
+    private let functionIndices: IDIndices
+
+    init(_ profile: Perftools_Profiles_Profile) throws(ProfileError) {
+        self.profile = profile
+        mappingIndices = try IDIndices(profile.mapping.map(\.id), "mapping")
+        locationIndices = try IDIndices(profile.location.map(\.id), "location")
+        functionIndices = try IDIndices(profile.function.map(\.id), "function")
     }
 
     private func string(_ index: Int64) throws(ProfileError) -> String {

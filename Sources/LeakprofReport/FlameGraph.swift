@@ -73,6 +73,9 @@ package struct FlameGraph: Sendable {
     let names: [String]
     /// Between the snapshots, in nanoseconds; 0 when unknown.
     let elapsed: Int64
+    /// By birth epoch: how old its blocks are in the current snapshot.
+    let ages: [UInt32: String]
+    let divisor: Divisor?
     let style: Style
     let lens: Lens
 
@@ -92,18 +95,25 @@ package struct FlameGraph: Sendable {
 
     /// The graph of two snapshots, which the user calls `names`.
     ///
-    /// `diff` is their comparison by line with the same filters, where the caller has it already.
+    /// `diff` is their comparison by line with the same filters, where the caller needs it too.
     package init(
         base: Snapshot, current: Snapshot, names: (base: String, current: String),
         filters: Filters = Filters(), sampleType: SampleType = .inuseSpace, style: Style = Style(),
-        diff: SnapshotDiff? = nil
+        divisor: Divisor? = nil, diff: (() -> SnapshotDiff)? = nil
     ) {
-        let diff =
-            diff
-            ?? SnapshotDiff(
+        let byLine = {
+            SnapshotDiff(
                 base: base, current: current, grouping: Grouping(filters: filters),
                 sampleType: sampleType)
+        }
+        let (diff, tree) = concurrently(diff ?? byLine) {
+            ComparisonTree(
+                base: base, current: current, filters: filters, sampleType: sampleType,
+                limits: Self.limits)
+        }
         self.style = style
+        self.divisor = divisor
+        ages = SnapshotWords(current).ages
         lens = style.lens ?? .side
         title = "\(names.base) → \(names.current)"
         self.names = [names.base, names.current]
@@ -112,15 +122,12 @@ package struct FlameGraph: Sendable {
             ? max(0, current.facts.capturedAt.saturatingSubtract(base.facts.capturedAt)) : 0
         sentences =
             [
-                TextReport.headline(diff),
+                TextReport.headline(diff) + (divisor.map { TextReport.share(of: diff, $0) } ?? ""),
                 "A  " + SnapshotWords(base).line(called: names.base, sampleType),
                 "B  " + SnapshotWords(current).line(called: names.current, sampleType),
-            ] + TextReport.cautions(diff) + TextReport.warnings(diff.currentFacts)
+            ] + TextReport.cautions(diff) + TextReport.warnings(diff, base: "A")
         alarms = SnapshotWords.alarms(base, current, isSameRun: diff.isSameRun)
         listTitle = "What grew most"
-        let tree = ComparisonTree(
-            base: base, current: current, filters: filters, sampleType: sampleType,
-            limits: Self.limits)
         self.tree = tree
         let measures = Measures(sampleType)
         let grown = diff.rows.filter { measures.size($0.change) > 0 && $0.isSignificant }
@@ -135,7 +142,9 @@ package struct FlameGraph: Sendable {
                 share: Self.percent(change, of: growth) + " of growth",
                 name: TextReport.shortName(row.site.frame.function),
                 place: Self.place(row.key, row.site, row.callers),
-                detail: Quantity.signed(measures.count(row.change)) + " blocks")
+                // Some profiles have bytes alone.
+                detail: measures.count(diff.base) == 0 && measures.count(diff.current) == 0
+                    ? "" : Quantity.signed(measures.count(row.change)) + " blocks")
         }
     }
 
@@ -147,6 +156,8 @@ package struct FlameGraph: Sendable {
         let report = TopReport(
             of: snapshot, grouping: Grouping(filters: filters), sampleType: sampleType)
         self.style = style
+        divisor = nil
+        ages = SnapshotWords(snapshot).ages
         lens = style.lens ?? .after
         title = name
         names = [name]
@@ -159,8 +170,9 @@ package struct FlameGraph: Sendable {
         let all = measures.size(report.totals)
         sentences =
             [
-                "\(Quantity.precise(report.totals.inuseSpace)) live in "
-                    + "\(Quantity.grouped(report.totals.inuseObjects)) blocks",
+                "\(Quantity.precise(report.totals.inuseSpace)) live"
+                    + (report.totals.inuseObjects == 0
+                        ? "" : " in \(Quantity.grouped(report.totals.inuseObjects)) blocks"),
                 SnapshotWords(snapshot).line(called: "", sampleType),
             ] + TextReport.warnings(snapshot.facts)
         listTitle = "What is largest"
@@ -170,7 +182,8 @@ package struct FlameGraph: Sendable {
                 amount: Quantity.precise(size), share: Self.percent(size, of: all) + " of all",
                 name: TextReport.shortName(row.site.frame.function),
                 place: Self.place(row.key, row.site, row.callers),
-                detail: "\(Quantity.grouped(measures.count(row.counts))) blocks")
+                detail: measures.count(report.totals) == 0
+                    ? "" : "\(Quantity.grouped(measures.count(row.counts))) blocks")
         }
     }
 
@@ -213,6 +226,23 @@ struct SnapshotWords {
 
     /// The build ID of the main program; empty when unknown.
     private var build: String { snapshot.mappings.first?.buildID ?? "" }
+
+    /// By birth epoch: the least and the most time that its blocks have lived.
+    var ages: [UInt32: String] {
+        let facts = snapshot.facts
+        guard facts.duration > 0, let epochs = facts.recording?.epochs else { return [:] }
+        var ages: [UInt32: String] = [:]
+        for (index, epoch) in epochs.enumerated() {
+            let oldest = facts.duration.saturatingSubtract(epoch.startedAfter)
+            let next = index + 1 < epochs.count ? epochs[index + 1].startedAfter : facts.duration
+            let youngest = max(0, facts.duration.saturatingSubtract(next))
+            guard oldest >= youngest else { continue }
+            let most = Quantity.duration(oldest)
+            ages[UInt32(index) + 1] =
+                youngest == 0 ? "up to \(most)" : "\(Quantity.duration(youngest)) to \(most)"
+        }
+        return ages
+    }
 
     /// What makes two snapshots doubtful to compare.
     static func alarms(_ base: Snapshot, _ current: Snapshot, isSameRun: Bool) -> [String] {

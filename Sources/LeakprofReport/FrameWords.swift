@@ -6,11 +6,15 @@ struct FrameWords {
     private let tree: ComparisonTree
     private let names: [String]
     private let elapsed: Int64
+    private let ages: [UInt32: String]
+    private let divisor: Divisor?
 
     init(_ graph: FlameGraph) {
         tree = graph.tree
         names = graph.names
         elapsed = graph.elapsed
+        ages = graph.ages
+        divisor = graph.divisor
     }
 
     private var isComparison: Bool { names.count == 2 }
@@ -126,6 +130,7 @@ struct FrameWords {
         }
         if !node.module.isEmpty { lines.append(module(of: node)) }
         lines += isComparison ? changes(of: node) : size(of: node)
+        if let age = ages[node.medianEpoch] { lines.append("median age " + age) }
         if !folded.isEmpty {
             lines.append(
                 "allocator frames in it: "
@@ -154,20 +159,27 @@ struct FrameWords {
         }
         if isNew(node) { lines.append("new") }
         if isGone(node) { lines.append("gone") }
-        lines.append(
-            "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
-        )
+        if knowsBlocks {
+            lines.append(
+                "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
+            )
+        }
         if elapsed > 0 && node.change != 0 { lines.append(rate(node.change)) }
+        if let divisor {
+            lines.append(divisor.words(node.base, node.current) { quantity($0, signed: $1) })
+        }
         return lines
     }
 
     private func size(of node: ComparisonTree.Node) -> [String] {
         let share = FlameGraph.percent(node.current, of: tree.root.current)
-        return [
-            "\(quantity(node.current)), \(share) of all, \(node.currentObjects) blocks"
-                + mean(node.current, node.currentObjects)
-        ]
+        let size = "\(quantity(node.current)), \(share) of all"
+        guard knowsBlocks else { return [size] }
+        return [size + ", \(node.currentObjects) blocks" + mean(node.current, node.currentObjects)]
     }
+
+    /// Some profiles have bytes alone.
+    private var knowsBlocks: Bool { tree.root.baseObjects > 0 || tree.root.currentObjects > 0 }
 
     private func mean(_ bytes: Int64, _ blocks: Int64) -> String {
         guard tree.sampleType.unit == "bytes", blocks > 0, bytes > 0 else { return "" }
@@ -185,7 +197,7 @@ struct FrameWords {
 ///
 /// `functions` are [name, short name or 0, file, module], files and modules being indices into `strings`.
 /// `tree` and `sites` have a row per frame, outermost first: depth, function, line, how many more lines,
-/// kept, grown, shrunk, blocks before, blocks after, flags, standard error; empty is 0, and so is what is
+/// kept, grown, shrunk, blocks before, blocks after, flags, standard error, median birth epoch; empty is 0, and so is what is
 /// missing at the end. Flags: 1 allocation machinery, 2 notable growth, 4 notable shrinkage.
 struct FrameData {
     private struct Key: Hashable {
@@ -199,7 +211,8 @@ struct FrameData {
     private var stringNumbers: [String: Int] = [:]
     private var functions: [String] = []
     private var functionNumbers: [Key: Int] = [:]
-    private var rows = ["", ""]
+    /// Of both trees, as text.
+    private var rows: [[UInt8]] = [[], []]
 
     init(_ graph: FlameGraph, _ words: FrameWords) {
         self.graph = graph
@@ -208,18 +221,22 @@ struct FrameData {
     }
 
     func json() -> String {
+        let ages = graph.ages.sorted { $0.key < $1.key }.map { "\"\($0)\":\(Self.quoted($1))" }
         let fields = [
             "\"format\":\"leakprof-graph-1\"", "\"unit\":\"\(graph.tree.sampleType.unit)\"",
             "\"inUse\":\(Measures(graph.tree.sampleType).isInUse)", "\"elapsed\":\(graph.elapsed)",
-            "\"notable\":\(graph.tree.notable)",
+            "\"notable\":\(graph.tree.notable)", "\"ages\":{\(ages.joined(separator: ","))}",
+            "\"per\":\(graph.divisor.map { $0.json(unit: Self.quoted($0.unit)) } ?? "null")",
             "\"lenses\":[\(graph.lenses.map { Self.quoted($0.rawValue) }.joined(separator: ","))]",
             "\"names\":[\(graph.names.map(Self.quoted).joined(separator: ","))]",
             "\"strings\":[\(strings.map(Self.quoted).joined(separator: ","))]",
             "\"functions\":[\(functions.joined(separator: ","))]",
-            "\"tree\":\"\(rows[0])\"", "\"sites\":\"\(rows[1])\"",
+            "\"tree\":\"\(text(0))\"", "\"sites\":\"\(text(1))\"",
         ]
         return Sanitized.markup("{\(fields.joined(separator: ",\n"))}")
     }
+
+    private func text(_ tree: Int) -> String { String(decoding: rows[tree], as: UTF8.self) }
 
     private mutating func write(
         _ node: ComparisonTree.Node, _ words: FrameWords, depth: Int, to rows: Int
@@ -231,13 +248,14 @@ struct FrameData {
             Int64(depth), Int64(function(of: node, words)), node.frame.line,
             Int64(max(0, node.lines.count - 1)), node.kept, node.grown, node.shrunk,
             node.baseObjects, node.currentObjects, Int64(flags), node.changeError,
+            graph.ages[node.medianEpoch] == nil ? 0 : Int64(node.medianEpoch),
         ]
         let used = values.lastIndex { $0 != 0 } ?? 0
         for (index, value) in values[...used].enumerated() {
-            if index > 0 { self.rows[rows] += "," }
-            if value != 0 { self.rows[rows] += "\(value)" }
+            if index > 0 { self.rows[rows].append(UInt8(ascii: ",")) }
+            if value != 0 { self.rows[rows] += String(value).utf8 }
         }
-        self.rows[rows] += ";"
+        self.rows[rows].append(UInt8(ascii: ";"))
         for child in node.children { write(child, words, depth: depth + 1, to: rows) }
     }
 

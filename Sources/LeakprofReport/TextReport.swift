@@ -10,12 +10,16 @@ package struct TextReport: Sendable {
     /// Reads a line of a source file, to be shown below the row that names it.
     package var sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)?
 
+    /// What growth is divided by as well.
+    package var divisor: Divisor?
+
     package init(
-        limit: Int = 10, showsAllChanges: Bool = false,
+        limit: Int = 10, showsAllChanges: Bool = false, divisor: Divisor? = nil,
         sourceLine: (@Sendable (_ file: String, _ line: Int64) -> String?)? = nil
     ) {
         self.limit = limit
         self.showsAllChanges = showsAllChanges
+        self.divisor = divisor
         self.sourceLine = sourceLine
     }
 
@@ -126,7 +130,7 @@ package struct TextReport: Sendable {
     /// The report on a comparison with a snapshot that the user calls `base`.
     package func lines(of diff: SnapshotDiff, base: String) -> [String] {
         let measures = Measures(diff.sampleType)
-        var lines = [Self.headline(diff)]
+        var lines = [Self.headline(diff) + (divisor.map { Self.share(of: diff, $0) } ?? "")]
         if diff.rows.isEmpty { lines.append("nothing changed") }
         let rows = diff.rows.filter { $0.isSignificant || showsAllChanges }
         for row in rows.prefix(limit) {
@@ -141,6 +145,13 @@ package struct TextReport: Sendable {
                     row.key, "\(size), \(count)", average: Self.average(row.current, measures),
                     site: row.site, callers: row.callers))
             lines += details(of: row.key)
+            if let divisor {
+                lines.append(
+                    "    "
+                        + divisor.words(measures.size(row.base), measures.size(row.current)) {
+                            Quantity.precise($0, signed: $1)
+                        })
+            }
             if let survivors = row.survivors, survivors.allocObjects > 0, row.change.inuseSpace > 0
             {
                 lines.append(
@@ -161,7 +172,25 @@ package struct TextReport: Sendable {
         {
             lines.append("recorded " + recorded)
         }
-        return (lines + Self.cautions(diff) + Self.warnings(diff.currentFacts)).map(Sanitized.line)
+        return (lines + Self.cautions(diff) + Self.warnings(diff, base: "`\(base)`"))
+            .map(Sanitized.line)
+    }
+
+    /// `; +8.7 KiB per request`.
+    static func share(of diff: SnapshotDiff, _ divisor: Divisor) -> String {
+        let measures = Measures(diff.sampleType)
+        return "; "
+            + divisor.words(measures.size(diff.base), measures.size(diff.current)) {
+                Quantity.precise($0, signed: $1)
+            }
+    }
+
+    /// What is missing from a comparison: from the later snapshot, and from the earlier one, which the reader
+    /// knows as `base`.
+    static func warnings(_ diff: SnapshotDiff, base: String) -> [String] {
+        let prefix = "note: "
+        return warnings(diff.currentFacts)
+            + warnings(diff.baseFacts).map { "\(prefix)in \(base), \($0.dropFirst(prefix.count))" }
     }
 
     /// `10000 of 10000`; of estimates, which may exceed each other, `about 99 of 100`.

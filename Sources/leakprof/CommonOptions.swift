@@ -81,15 +81,43 @@ struct SourceReader {
         }
     }
 
+    /// Reads two snapshots, both at once where they are files.
+    func snapshots(_ first: String, _ second: String) throws -> (Snapshot, Snapshot) {
+        let directory = Console.environment("LEAKPROF_DIR")
+        guard let base = try? Source.resolve(first, directory: directory), base.isFile,
+            let current = try? Source.resolve(second, directory: directory), current.isFile
+        else { return (try snapshot(first), try snapshot(second)) }
+        let (before, after) = concurrently({ Self.capture(base) }) { Self.capture(current) }
+        do {
+            return (
+                symbolized(try before.get(), owner: base.owner, of: base),
+                symbolized(try after.get(), owner: current.owner, of: current)
+            )
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private static func capture(_ source: Source) -> Result<Snapshot, CaptureError> {
+        Result { () throws(CaptureError) in try source.capture(startsEpoch: false) }
+    }
+
     func read(_ source: Source, startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         // Before the capture: afterwards the process may be gone, and its files can't be had from it.
         let pid = source.runningProcessID
         let owner = source.owner
-        var snapshot = try source.capture(startsEpoch: startsEpoch)
+        return symbolized(
+            try source.capture(startsEpoch: startsEpoch), pid: pid, owner: owner, of: source)
+    }
+
+    private func symbolized(
+        _ snapshot: Snapshot, pid: Int32? = nil, owner: (user: UInt32, group: UInt32)?,
+        of source: Source
+    ) -> Snapshot {
         // Snapshot files have their frames; regions and some other tools' profiles have addresses alone.
-        if snapshot.locations.contains(where: \.frames.isEmpty) {
-            symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
-        }
+        guard snapshot.locations.contains(where: \.frames.isEmpty) else { return snapshot }
+        var snapshot = snapshot
+        symbolize(&snapshot, pid: pid, owner: owner, trustsPaths: source.trustsPaths)
         return snapshot
     }
 
@@ -176,6 +204,13 @@ struct ReportOptions: ParsableArguments {
     )
     var nativeFrames = false
 
+    @Flag(
+        help: """
+            Write numbers in place of the names of functions, files, modules, builds, and of the program, without its \
+            command line, so that what is written can be shown to anybody.
+            """)
+    var redact = false
+
     @OptionGroup var symbols: SymbolOptions
 
     var reader: SourceReader {
@@ -189,9 +224,29 @@ struct ReportOptions: ParsableArguments {
 
     func validate() throws {
         guard limit >= 0 else { throw ValidationError("--limit can't be negative") }
+        guard !redact || sourceDirectories.isEmpty else {
+            throw ValidationError("--redact hides where source lines are: not with --source-dir")
+        }
     }
 
-    func filters() throws -> Filters {
+    /// What reports are made of: the snapshots themselves, or without their names.
+    func prepared(_ snapshots: [Snapshot]) throws -> [Snapshot] {
+        guard redact else { return snapshots }
+        // Patterns are about the names there were.
+        let filters = try givenFilters()
+        var redaction = Redaction()
+        return snapshots.map { redaction.redacted(filters.applied(to: $0)) }
+    }
+
+    /// What reports call a source: its file name, unless that is to be hidden.
+    func name(of source: String, or redacted: String) -> String {
+        redact ? redacted : source.lastPathComponent
+    }
+
+    /// What reports leave out themselves.
+    func filters() throws -> Filters { redact ? Filters() : try givenFilters() }
+
+    private func givenFilters() throws -> Filters {
         Filters(
             include: include, exclude: exclude, allFrames: allFrames,
             bornAfterEpoch: try liveSince.map(epoch))

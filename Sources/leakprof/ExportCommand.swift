@@ -43,7 +43,8 @@ struct ExportCommand: ParsableCommand {
 
     func run() throws {
         // As they concern any form; those that count rows would do it themselves.
-        let snapshot = try options.filters().applied(to: try options.reader.snapshot(source))
+        let read = try options.prepared([options.reader.snapshot(source)])[0]
+        let snapshot = try options.filters().applied(to: read)
         try OutputFile.write(try bytes(of: snapshot), to: output)
         if output != "-" { Console.result(["wrote \(output)"]) }
     }
@@ -57,7 +58,8 @@ struct ExportCommand: ParsableCommand {
             return Array((lines.joined(separator: "\n") + "\n").utf8)
         case .speedscope:
             return try SpeedscopeReport.bytes(
-                of: snapshot, name: source.lastPathComponent, sampleType: sampleType,
+                of: snapshot, name: options.name(of: source, or: "snapshot"),
+                sampleType: sampleType,
                 tool: Leakprof.tool)
         case .massif:
             return MassifReport.bytes(of: snapshot, sampleType: sampleType, tool: Leakprof.tool)

@@ -34,11 +34,12 @@ struct FlamegraphCommand: ParsableCommand {
     }
 
     func run() throws {
-        let snapshot = try options.reader.snapshot(source)
+        let snapshot = try options.prepared([options.reader.snapshot(source)])[0]
+        let name = options.name(of: source, or: "snapshot")
         let graph = FlameGraph(
-            of: snapshot, name: source.lastPathComponent, filters: try options.filters(),
+            of: snapshot, name: name, filters: try options.filters(),
             sampleType: options.sampleType, style: self.graph.style)
-        let path = output ?? "\(source.lastPathComponent).svg"
+        let path = output ?? "\(name).svg"
         try OutputFile.write(graph.svg(), to: path)
         guard path != "-" else { return }
         Console.result(["wrote \(path)"])

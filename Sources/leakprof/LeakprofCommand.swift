@@ -20,6 +20,17 @@ struct LeakprofCommand: ParsableCommand {
             FlamegraphCommand.self, ReportCommand.self, ExportCommand.self, WhenceCommand.self,
             AttachCommand.self,
             DetachCommand.self,
-            DoctorCommand.self, InspectCommand.self, SymbolizeCommand.self,
+            DoctorCommand.self, InspectCommand.self,
         ])
+
+    /// Runs the command, or the process that reads programs for one, which is nothing for users: not in the
+    /// help, the manual, or what shells complete.
+    static func main() {
+        let arguments = CommandLine.arguments.dropFirst()
+        if arguments.first == SymbolizeCommand._commandName {
+            SymbolizeCommand.main(Array(arguments.dropFirst()))
+        } else {
+            main(nil)
+        }
+    }
 }

@@ -35,16 +35,17 @@ struct ReportCommand: ParsableCommand {
 
     func run() throws {
         let sources = [base] + current
-        let snapshots = try sources.map { ($0.lastPathComponent, try options.reader.snapshot($0)) }
+        let names = sources.enumerated().map { options.name(of: $1, or: "snapshot \($0 + 1)") }
+        let read = try options.prepared(sources.map { try options.reader.snapshot($0) })
+        let snapshots = Array(zip(names, read))
         let lookup = SourceLines(directories: options.sourceDirectories)
         let story = GrowthStory(
             snapshots, grouping: try options.grouping(), sort: options.sort,
             sampleType: options.sampleType, limit: options.limit
         ) { file, line in lookup.excerpt(around: line, of: file) }
         let bytes = markdown ? MarkdownReport.bytes(of: story) : HTMLReport.bytes(of: story)
-        let last = sources[sources.count - 1].lastPathComponent
         let path =
-            output ?? "\(base.lastPathComponent)..\(last).report.\(markdown ? "md" : "html")"
+            output ?? "\(names[0])..\(names[names.count - 1]).report.\(markdown ? "md" : "html")"
         try OutputFile.write(bytes, to: path)
         guard path != "-" else { return }
         Console.result(["wrote \(path)"])

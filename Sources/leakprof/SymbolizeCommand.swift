@@ -12,8 +12,7 @@ internal import LeakprofSymbols
 struct SymbolizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "symbolize",
-        abstract: "Look up the frames of a profile; leakprof calls this by itself.",
-        shouldDisplay: false)
+        abstract: "Look up the frames of a profile; leakprof calls this by itself.")
 
     @Option(help: "The running target.")
     var pid: Int32?

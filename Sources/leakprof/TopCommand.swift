@@ -23,7 +23,7 @@ struct TopCommand: ParsableCommand {
     @OptionGroup var options: ReportOptions
 
     func run() throws {
-        let snapshot = try options.reader.snapshot(source)
+        let snapshot = try options.prepared([options.reader.snapshot(source)])[0]
         let report = TopReport(
             of: snapshot, grouping: try options.grouping(), sort: options.sort,
             sampleType: options.sampleType)

@@ -30,6 +30,19 @@ import Testing
                 == nil)
     }
 
+    @Test func `what the program calls itself for is no command of its users`() async throws {
+        // What the manual and completions are made from.
+        let everything = try await leakprof("--experimental-dump-help")
+        #expect(everything.output.contains("\"commandName\" : \"inspect\""))
+        #expect(!everything.output.contains("symbolize\""))
+        #expect(
+            !(try Files.text(of: "\(BuiltProducts.root)/docs/leakprof.1")).contains(
+                "It Em symbolize"))
+        #expect(
+            try await leakprof("symbolize", "--help").output.contains(
+                "leakprof calls this by itself"))
+    }
+
     @Test func `the version is that of the shim`() async throws {
         #expect(try await leakprof("--version").output == "\(Leakprof.version)\n")
     }
@@ -43,6 +56,13 @@ import Testing
             ["export", "x", "--format", "massif", "--sample-type", "inuse_objects"],
             "massif counts bytes"
         ),
+        (["diff", "a", "b", "--per", "requests"], "--per"),
+        (["diff", "a", "b", "--per", "=3"], "--per"),
+        (["diff", "a", "b", "--per", "requests=1,2,3"], "--per"),
+        (["diff", "a", "b", "--per", "requests=-1"], "--per"),
+        (["diff", "a", "b", "--per", "requests=1", "--rate"], "--per or --rate, not both"),
+        (["diff", "a", "b", "--rate", "--json"], "--per and --rate are for text and --svg"),
+        (["top", "a", "--redact", "--source-dir", "."], "not with --source-dir"),
         (["diff", "a", "b", "--lens", "union"], "--lens, --theme and --flame need --svg"),
         (["flamegraph", "a", "--lens", "union"], "--lens union needs two snapshots"),
         (["top", "x", "--group-by", "planet"], "planet"),

@@ -255,6 +255,89 @@ private func randomSnapshot(_ random: inout SeededGenerator, cut: UInt32) -> Sna
         #expect(tree.sites.children.count < 100)
     }
 
+    @Test func `as many sites are kept as there may be, whatever order they come in`() {
+        /// A line per frame.
+        func lines(_ node: ComparisonTree.Node, _ indent: String = "") -> [String] {
+            [
+                "\(indent)\(node.frame.function) \(node.kept) \(node.grown) \(node.shrunk) \(node.lines)"
+            ]
+                + node.children.flatMap { lines($0, indent + " ") }
+        }
+        var random = SeededGenerator(seed: 31)
+        for round in 1...20 {
+            let first = randomSnapshot(&random, cut: 3)
+            let second = randomSnapshot(&random, cut: 4)
+            // Each share that is tried, by itself.
+            let shares = [0] + (0...20).map { 1e-6 * Double(1 << $0) }
+            let trees = shares.map { share in
+                lines(
+                    ComparisonTree(
+                        base: first, current: second, limits: .init(share: share)
+                    ).sites)
+            }
+            let most = round * 6
+            let fitting = trees.first { $0.count - 1 <= most }
+            let tree = ComparisonTree(
+                base: first, current: second, limits: .init(share: 0, frames: most))
+            #expect(lines(tree.sites) == fitting)
+        }
+    }
+
+    @Test func `a function that calls many others has each of them once`() throws {
+        var base = SnapshotFixture()
+        var current = SnapshotFixture()
+        for callee in 1...40 {
+            base.add(["main m.c:1", "f\(callee) f.c:1"], blocks: 1, size: Int64(callee))
+            current.add(["main m.c:1", "f\(41 - callee) f.c:1"], blocks: 2, size: 50)
+            current.add(["main m.c:2", "f\(callee) f.c:2"], blocks: 1, size: 7)
+        }
+        let tree = ComparisonTree(base: base.snapshot, current: current.snapshot)
+        let callees = try #require(tree.root.children.first).children
+        #expect(Set(callees.map(\.frame.function)).count == 40)
+        #expect(callees.count == 40)
+        for callee in callees {
+            #expect(callee.current == 107)
+            #expect(callee.base == Int64(callee.frame.function.dropFirst()))
+            #expect(callee.lines == (callee.base < 43 ? [1, 2] : []))
+        }
+    }
+
+    @Test func `half of a frame's live blocks are as old as its median epoch or older`() throws {
+        var random = SeededGenerator(seed: 77)
+        for round in 0..<20 {
+            let first = randomSnapshot(&random, cut: 3)
+            var second = randomSnapshot(&random, cut: 9)
+            for index in second.samples.indices where index % 11 == round % 11 {
+                second.samples[index].epoch = 0
+            }
+            // Of a site, without the tree.
+            var epochs: [String: [UInt32]] = [:]
+            for sample in second.samples where sample.epoch > 0 && sample.counts.inuseSpace > 0 {
+                for location in sample.stack {
+                    let name = second.locations[location].frames[0].function
+                    epochs[name, default: []] += Array(
+                        repeating: sample.epoch, count: Int(sample.counts.inuseObjects))
+                }
+            }
+            func median(_ name: String) -> UInt32 {
+                guard let sorted = epochs[name]?.sorted() else { return 0 }
+                return sorted[(sorted.count - 1) / 2]
+            }
+            for limits in [ComparisonTree.Limits(), .init(share: 0.05)] {
+                let tree = ComparisonTree(base: first, current: second, limits: limits)
+                let main = tree.root.children.first
+                #expect(main?.medianEpoch ?? 0 == median("main"))
+                #expect(tree.root.medianEpoch == median("main"))
+                for site in tree.sites.children + (main?.children.flatMap(\.children) ?? []) {
+                    #expect(site.medianEpoch == median(site.frame.function))
+                }
+            }
+            let allocated = ComparisonTree(
+                base: first, current: second, sampleType: .allocSpace)
+            #expect(allocated.root.medianEpoch == 0)
+        }
+    }
+
     @Test func `a change within the sampling error is not worth a look`() {
         func tree(_ variance: Int64) -> ComparisonTree {
             var base = SnapshotFixture()

@@ -93,6 +93,26 @@ import Testing
         #expect(cumulative["recursive (server)"] == 16)
     }
 
+    @Test func `a row has the callers that all its blocks have, and those of its largest stack`()
+        throws
+    {
+        var fixture = SnapshotFixture()
+        fixture.add(
+            ["main a.c:1", "far a.c:2", "near a.c:3", "put c.c:3", "malloc"], blocks: 1, size: 100)
+        fixture.add(["main a.c:1", "other a.c:7", "near a.c:4", "put c.c:3"], blocks: 1, size: 900)
+        fixture.add(["main a.c:1", "other a.c:7", "near a.c:5", "put c.c:3"], blocks: 1, size: 200)
+        for cumulative in [false, true] {
+            let groups = Grouping(cumulative: cumulative).statistics(of: fixture.snapshot)
+            let row = try #require(groups.values.first { $0.key.label == "c.c:3" })
+            #expect(row.counts.inuseSpace == 1200)
+            #expect(row.callers.shared.map(\.frame.function) == ["near"])
+            #expect(row.callers.ofLargest.map(\.frame.function) == ["near", "other", "main"])
+            #expect(row.callers.ofLargest.first?.frame.line == 4)
+            #expect(groups.count == (cumulative ? 7 : 1))
+        }
+        #expect(Grouping(groupBy: .stack).statistics(of: fixture.snapshot).count == 3)
+    }
+
     @Test func `filters follow tracemalloc's rule`() {
         #expect(rows(.line, filters: Filters(include: ["c.c"])) == ["c.c:3": 1500, "c.c:9": 5000])
         #expect(

@@ -22,12 +22,13 @@ import Testing
 
     /// Does `steps` and returns what they returned; the page must be silent and ask for nothing.
     private func open(
-        _ fragment: String = "", lens: FlameGraph.Lens? = nil, steps: [String]
+        _ fragment: String = "", lens: FlameGraph.Lens? = nil, divisor: Divisor? = nil,
+        steps: [String]
     ) async throws -> [String] {
         let directory = try TemporaryDirectory(in: "/tmp")
         let graph = FlameGraph(
             base: ReportFixture.base, current: ReportFixture.current, names: ("early", "late"),
-            style: .init(lens: lens))
+            style: .init(lens: lens), divisor: divisor)
         try Files.write(graph.svg(), to: directory.path + "/graph.svg")
         var results = try await Browser.run(
             directory.path + "/graph.svg", fragment: fragment, steps: steps)
@@ -44,6 +45,22 @@ import Testing
             lens: lens, steps: [frames, #"{"scripts": false}"#, frames])
         #expect(results[0] == results[1])
         #expect(results[0].contains("main"))
+    }
+
+    @Test(arguments: [
+        (Divisor.Amount.between(300), "+26.5 KiB per request"),
+        (Divisor.Amount.each(base: 10, current: 350.5), "40.0 KiB → 23.9 KiB per request"),
+    ])
+    func `growth per unit of work is the same with scripts and without`(
+        amount: Divisor.Amount, expected: String
+    ) async throws {
+        let titles =
+            #"{"eval": "[...document.querySelectorAll('.f title')].map(t => t.textContent).join('; ')"}"#
+        let results = try await open(
+            lens: .union, divisor: Divisor(unit: "request", amount: amount),
+            steps: [titles, #"{"scripts": false}"#, titles])
+        #expect(results[0] == results[1])
+        #expect(results[0].contains(expected))
     }
 
     @Test func `zooming fills the wider graph and keeps one scale`() async throws {

@@ -39,6 +39,23 @@ import Testing
                 == nil)
     }
 
+    @Test func `a profile of bytes alone is not said to have no blocks`() {
+        func bytesAlone(_ snapshot: Snapshot) -> Snapshot {
+            var snapshot = snapshot
+            for index in snapshot.samples.indices {
+                snapshot.samples[index].counts.inuseObjects = 0
+                snapshot.samples[index].counts.allocObjects = 0
+            }
+            return snapshot
+        }
+        let (base, current) = (bytesAlone(ReportFixture.base), bytesAlone(ReportFixture.current))
+        #expect(text(comparison).contains(" blocks"))
+        #expect(
+            !text(FlameGraph(base: base, current: current, names: ("early", "late"))).contains(
+                " blocks"))
+        #expect(!text(FlameGraph(of: current, name: "late")).contains(" blocks"))
+    }
+
     @Test func `the same input gives the same bytes`() {
         #expect(comparison.svg() == comparison.svg())
     }

@@ -109,6 +109,21 @@ enum ReportFixture {
         expect(TextReport(limit: 1).lines(of: diff, base: "early"), matches: "diff-two-runs.txt")
     }
 
+    @Test func `what is missing from the earlier snapshot is said too`() {
+        var base = ReportFixture.base
+        base.facts.recording?.statistics = ["dropped_unrepresentable": 5]
+        let diff = SnapshotDiff(base: base, current: ReportFixture.current)
+        let lines = TextReport().lines(of: diff, base: "early")
+        #expect(lines.last == "note: in `early`, 5 allocations of unusual size are missing")
+        #expect(
+            lines.contains(
+                "note: 3 stacks end early or may lack frames, at code without unwind information"))
+        let graph = FlameGraph(base: base, current: ReportFixture.current, names: ("early", "late"))
+        #expect(
+            String(decoding: graph.svg(), as: UTF8.self)
+                .contains(">note: in A, 5 allocations of unusual size are missing<"))
+    }
+
     @Test func `diff of a snapshot with itself`() {
         let diff = SnapshotDiff(base: ReportFixture.base, current: ReportFixture.base)
         expect(TextReport().lines(of: diff, base: "early"), matches: "diff-same.txt")

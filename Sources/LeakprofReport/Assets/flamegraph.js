@@ -18,6 +18,7 @@
   var top = Number(svg.dataset.top);
   var tree = read(data.tree);
   var sites = read(data.sites);
+  var knowsBlocks = tree.before > 0 || tree.after > 0; // some profiles have bytes alone
   var status = svg.querySelector(".status");
   var scaleNote = svg.querySelector(".scale");
   var footnote = status.textContent;
@@ -38,7 +39,7 @@
       var node = {
         fn: value(1), line: value(2), more: value(3), kept: value(4), grown: value(5), shrunk: value(6),
         before: value(7), after: value(8), machinery: (flags & 1) !== 0, notableGrowth: (flags & 2) !== 0,
-        notableShrinkage: (flags & 4) !== 0, error: value(10), parent: null, children: []
+        notableShrinkage: (flags & 4) !== 0, error: value(10), median: value(11), parent: null, children: []
       };
       if (depth > 0) {
         node.parent = path[depth - 1];
@@ -89,6 +90,16 @@
   }
 
   function rate(change) { return quantity(change / (data.elapsed / 60e9)) + "/min"; }
+  function perUnit(node) {
+    function divided(value, done, signed) {
+      var result = value / done;
+      return quantity(result < 0 ? -Math.round(-result) : Math.round(result), signed);
+    }
+    return (data.per.between
+      ? divided(change(node), data.per.between, true)
+      : divided(base(node), data.per.base, false) + " → " + divided(current(node), data.per.current, false)) +
+      " per " + data.per.unit;
+  }
   function base(node) { return node.kept + node.shrunk; }
   function current(node) { return node.kept + node.grown; }
   function change(node) { return node.grown - node.shrunk; }
@@ -123,8 +134,8 @@
     var mean = data.unit === "bytes" && node.after > 0 && current(node) > 0
       ? " of " + quantity(Math.floor(current(node) / node.after)) + " on average" : "";
     if (!isComparison) {
-      lines.push(quantity(current(node)) + ", " + percent(current(node), current(tree)) + " of all, " +
-        node.after + " blocks" + mean);
+      lines.push(quantity(current(node)) + ", " + percent(current(node), current(tree)) + " of all" +
+        (knowsBlocks ? ", " + node.after + " blocks" + mean : ""));
     } else {
       lines.push(quantity(base(node)) + " → " + quantity(current(node)) + ", " + quantity(change(node), true) +
         (node.error > 0 ? " ±" + quantity(node.error) : ""));
@@ -132,9 +143,11 @@
       if (node.shrunk > 0) lines.push(percent(node.shrunk, tree.shrunk) + " of what shrank");
       if (isNew(node)) lines.push("new");
       if (isGone(node)) lines.push("gone");
-      lines.push(node.before + " → " + node.after + " blocks" + mean);
+      if (knowsBlocks) lines.push(node.before + " → " + node.after + " blocks" + mean);
       if (data.elapsed > 0 && change(node) !== 0) lines.push(rate(change(node)));
+      if (data.per) lines.push(perUnit(node));
     }
+    if (data.ages[node.median]) lines.push("median age " + data.ages[node.median]);
     if (folded(node).length) lines.push("allocator frames in it: " + folded(node).map(name).join(", "));
     return lines;
   }
