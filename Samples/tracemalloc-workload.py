@@ -27,6 +27,20 @@ kept = []
 keep = kept.append
 
 
+Pair = collections.namedtuple("Pair", "left right")
+
+
+def in_threads(make):
+    for _ in range(3):
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+    # What is called when it is freed is called from here.
+    del thread
+
+
+gc.disable()
+gc.collect()
 # The first line that counts.
 class Plain:
     def __init__(self, number):
@@ -34,132 +48,150 @@ class Plain:
         self.name = "name %d" % number
 
 
+gc.collect()
 class Slots:
     __slots__ = "number", "name", "__weakref__"
 
+    def method(self):
+        pass
 
-class Node(collections.namedtuple("Node", "left right")):
+
+gc.collect()
+class Node(Pair):
     pass
 
 
 def text():
-    keep([str(number) * 10 for number in range(COUNT)])
-    keep(["ü%d" % number for number in range(COUNT)])
-    keep([f"{number}\U0001f600" for number in range(COUNT)])
-    keep("x" * 1_000_000)
+    yield keep([str(number) * 10 for number in range(COUNT)])
+    yield keep(["ü%d" % number for number in range(COUNT)])
+    yield keep([f"{number}\U0001f600" for number in range(COUNT)])
+    yield keep("x" * 1_000_000)
     long = ""
     for number in range(COUNT):
         long += str(number)
-    keep(long)
-    keep("".join(str(number) for number in range(COUNT)))
-    keep(["%d,%d" % (number, number) for number in range(COUNT)])
-    keep(("a,b,c," * 500).split(","))
+    yield keep(long)
+    yield keep("".join(str(number) for number in range(COUNT)))
+    yield keep(["%d,%d" % (number, number) for number in range(COUNT)])
+    yield keep(("a,b,c," * 500).split(","))
 
 
 def binary():
-    keep([bytes(number) for number in range(2, COUNT)])
-    keep([bytearray(number) for number in range(COUNT)])
-    keep(zlib.compress(bytes(100_000)))
-    keep(io.BytesIO(b"x" * 10_000))
+    yield keep([bytes(number) for number in range(2, COUNT)])
+    yield keep([bytearray(number) for number in range(COUNT)])
+    yield keep(zlib.compress(bytes(100_000)))
+    yield keep(io.BytesIO(b"x" * 10_000))
     buffer = io.BytesIO()
     for number in range(COUNT):
         buffer.write(b"some text and more")
-    keep(buffer)
-    keep(array.array("d", [1.0]) * 5000)
-    keep(memoryview(bytearray(3000)))
+    yield keep(buffer)
+    yield keep(array.array("d", [1.0]) * 5000)
+    yield keep(memoryview(bytearray(3000)))
 
 
 def numbers():
-    keep([number * 10**30 for number in range(1, COUNT)])
-    keep([float(number) for number in range(COUNT)])
-    keep([complex(number, 1) for number in range(COUNT)])
-    keep(list(range(300, 300 + COUNT)))
-    keep(2**100_000)
-    keep([decimal.Decimal(number) / 7 for number in range(1, COUNT)])
+    yield keep([number * 10**30 for number in range(1, COUNT)])
+    yield keep([float(number) for number in range(COUNT)])
+    yield keep([complex(number, 1) for number in range(COUNT)])
+    yield keep(list(range(300, 300 + COUNT)))
+    yield keep(2**100_000)
+    yield keep([decimal.Decimal(number) / 7 for number in range(1, COUNT)])
 
 
 def containers():
-    keep([[] for _ in range(COUNT)])
-    keep([[number] for number in range(COUNT)])
-    keep([(number, number) for number in range(COUNT)])
-    keep([{} for _ in range(COUNT)])
-    keep([{"number": number} for number in range(COUNT)])
-    keep([{number} for number in range(COUNT)])
-    keep([frozenset([number, 1]) for number in range(COUNT)])
-    keep({number: None for number in range(COUNT)})
-    keep({number for number in range(COUNT)})
+    yield keep([[] for _ in range(COUNT)])
+    yield keep([[number] for number in range(COUNT)])
+    yield keep([(number, number) for number in range(COUNT)])
+    yield keep([{} for _ in range(COUNT)])
+    yield keep([{"number": number} for number in range(COUNT)])
+    yield keep([{number} for number in range(COUNT)])
+    yield keep([frozenset([number, 1]) for number in range(COUNT)])
+    yield keep({number: None for number in range(COUNT)})
+    yield keep({number for number in range(COUNT)})
     growing = []
     for number in range(COUNT):
         growing.append(None)
-    keep(growing)
+    yield keep(growing)
     growing.extend(growing[:COUNT // 4])
     filled = {}
     for number in range(COUNT):
         filled[number] = None
-    keep(filled)
+    yield keep(filled)
     filled.update(dict.fromkeys(range(COUNT, 3 * COUNT)))
     shrinking = list(range(COUNT))
     del shrinking[10:]
-    keep(shrinking)
-    keep([collections.deque([1], 10) for _ in range(COUNT)])
-    keep([collections.OrderedDict(a=1) for _ in range(COUNT)])
-    keep(collections.defaultdict(list, {1: []}))
-    keep(collections.Counter("abracadabra"))
+    yield keep(shrinking)
+    yield keep([collections.deque([1], 10) for _ in range(COUNT)])
+    yield keep([collections.OrderedDict(a=1) for _ in range(COUNT)])
+    yield keep(collections.defaultdict(list, {1: []}))
+    yield keep(collections.Counter("abracadabra"))
 
 
 def instances():
-    keep([Plain(number) for number in range(COUNT)])
-    keep([Slots() for _ in range(COUNT)])
-    keep([Node(number, None) for number in range(COUNT)])
-    keep([object() for _ in range(COUNT)])
-    keep([type("Made", (), {}) for _ in range(20)])
+    yield keep([Plain(number) for number in range(COUNT)])
+    yield keep([Slots() for _ in range(COUNT)])
+    yield keep([Node(number, None) for number in range(COUNT)])
+    yield keep([object() for _ in range(COUNT)])
+    yield keep([type("Made", (), {}) for _ in range(20)])
     slots = [Slots() for _ in range(COUNT)]
-    keep((slots, [weakref.ref(slot) for slot in slots]))
+    yield keep((slots, [weakref.ref(slot) for slot in slots]))
     chain = None
     for number in range(COUNT):
-        chain = Node(chain, number)
-    keep(chain)
+        chain = [chain, number]
+    yield keep(chain)
+
+
+def generating(number):
+    yield number
+
+
+def closing(number):
+    return lambda: number
 
 
 def functions():
-    keep([lambda: 1 for _ in range(COUNT)])
-    keep([(lambda: number) for number in range(COUNT)])
-    keep([functools.partial(print, number) for number in range(COUNT)])
-    keep([kept.append for _ in range(COUNT)])
-    keep([Plain(1).__init__ for _ in range(COUNT)])
-    keep([(number for number in ()) for _ in range(COUNT)])
-    keep([iter([]) for _ in range(COUNT)])
-    keep([itertools.count(number) for number in range(COUNT)])
-    keep([ctypes.create_string_buffer(1000) for _ in range(10)])
-    keep([compile("x = 1\ny = x + 1", "made", "exec") for _ in range(100)])
+    numbers = range(COUNT)  # here: the call's arguments are in a tuple
+    yield keep([lambda: 1 for _ in range(COUNT)])
+    yield keep([(lambda: number) for number in range(COUNT)])
+    yield keep([functools.partial(print, number) for number in range(COUNT)])
+    yield keep([kept.append for _ in range(COUNT)])
+    yield keep([Slots().method for _ in range(COUNT)])
+    yield keep([(number for number in ()) for _ in range(COUNT)])
+    yield keep([generating(number) for number in range(COUNT)])
+    yield keep([closing(number) for number in numbers])
+    yield keep([iter([]) for _ in range(COUNT)])
+    yield keep([itertools.count(number) for number in range(COUNT)])
+    yield keep([(ctypes.c_char * 1000)() for _ in range(10)])
+    yield keep([compile("x = 1\ny = x + 1", "made", "exec") for _ in range(100)])
 
 
 def errors():
     caught = []
-    for number in range(COUNT):
+    numbers = range(COUNT)  # here, too
+    yield
+    for number in numbers:
         try:
             raise ValueError(number)
         except ValueError as error:
             caught.append(error)
-    keep(caught)
+    yield keep(caught)
 
 
 def structured():
-    keep(json.loads(json.dumps({str(number): [number, {"a": None}] for number in range(COUNT)})))
-    keep(sorted(range(COUNT), key=lambda number: -number))
-    keep(list(map(str, range(COUNT, 2 * COUNT))))
-    keep(list(zip(range(COUNT), range(COUNT))))
-    keep(dict(enumerate("abc" * COUNT)))
+    text = json.dumps({str(number): [number, {"a": None}] for number in range(COUNT)})
+    yield
+    yield keep(json.loads(text))
+    yield keep(sorted(range(COUNT), key=lambda number: -number))
+    yield keep(list(map(str, range(COUNT, 2 * COUNT))))
+    yield keep(list(zip(range(COUNT), range(COUNT))))
+    yield keep(dict(enumerate("abc" * COUNT)))
 
 
-def in_threads():
+def threads():
     def make():
-        keep([bytes(number) for number in range(2, COUNT)])
+        kept.extend(map(bytes, range(2, COUNT)))
 
-    threads = [threading.Thread(target=make) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-        thread.join()
+    in_threads(make)
+    yield
 # The last line that counts.
 
 
@@ -183,20 +215,22 @@ def pause(word):
     input()
 
 
-def run(functions):
-    for function in functions:
-        # What lies on the free lists of types is taken for new blocks by tracemalloc, and is older than they are.
+def run(generators):
+    for generator in generators:
+        # What comes from the free lists of types is older than its object, and tracemalloc takes it for new: a
+        # collection empties them, after every line that keeps something.
         gc.collect()
-        function()
+        for _ in generator():
+            gc.collect()
     gc.collect()
 
 
 expecting = sys.argv[1:] == ["expect"]
-gc.disable()
 run([text, binary, numbers, containers])
 middle = tracemalloc.take_snapshot() if expecting else pause("half")
 del kept[::3]
-run([instances, functions, errors, structured, in_threads, text])
+gc.collect()
+run([instances, functions, errors, structured, threads, text])
 if expecting:
     end = tracemalloc.take_snapshot()
     first, last = marked_lines()

@@ -217,6 +217,8 @@ bool lp_python_intern(const struct lp_python_layout *layout, struct lp_thread_bl
     if (mix.node == 0) mix.python = 0;
     if (block->is_python_cut) lp_count(LP_STAT_TRUNCATED_DEPTH, 1);
     add_run(&mix, UINT32_MAX);
+    // Not one of them is a function that has begun.
+    if (mix.node == 0 && !mix.is_lost) return false;
     if (mix.is_lost) lp_count(LP_STAT_STACKS_LOST, 1);
     *node = mix.is_lost ? 0 : mix.node;
     return true;

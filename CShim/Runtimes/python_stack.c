@@ -10,6 +10,9 @@
 // How many kept frames are compared with one that is not the next expected.
 #define SEARCH 8U
 
+// In a frame's owner.
+#define OWNED_BY_GENERATOR 1
+
 static uintptr_t word_at(uintptr_t object, uint16_t offset) {
     return *(const uintptr_t *)(object + offset);
 }
@@ -179,11 +182,22 @@ static int64_t offset_of(const struct lp_python_layout *layout, const struct lp_
     }
 }
 
+// Whether the function itself has not begun: its cells and its generator are being made. CPython counts
+// that as its caller's doing.
+static bool is_beginning(const struct lp_python_layout *layout, const struct lp_python_frame *frame,
+                         int64_t offset) {
+    if (layout->code_traceable == LP_PYTHON_ABSENT) return false;
+    int32_t first = *(const int32_t *)(code_of(frame->code_word) + layout->code_traceable);
+    return offset < 2 * (int64_t)first &&
+           *(const uint8_t *)(frame->frame + layout->frame_owner) != OWNED_BY_GENERATOR;
+}
+
 uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_frame *frame) {
     if (!frame->is_of_function) return 0;
+    int64_t offset = offset_of(layout, frame);
+    if (is_beginning(layout, frame, offset)) return 0;
     uintptr_t code = code_of(frame->code_word);
     if (frame->code == UINT32_MAX) frame->code = lp_python_code(layout, code);
-    int64_t offset = offset_of(layout, frame);
     uint64_t place = 0;
     if (offset >= 0 && offset < INT32_MAX) {
         uint32_t at = (uint32_t)offset;

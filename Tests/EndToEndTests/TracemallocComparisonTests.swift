@@ -3,6 +3,12 @@ import LeakprofTestSupport
 import Testing
 
 /// Samples/tracemalloc-workload.py, once with tracemalloc and once with the shim: the same blocks, line by line.
+///
+/// Nothing is tolerated. tracemalloc counts an object from a free list at the line that takes it from there, the shim
+/// where its block was allocated. That concerns frames (up to 3.10), tuples, lists, dicts, floats and the like, and
+/// every line at which one that was freed at another comes to life again. So the program empties the free lists in
+/// between, and calls no function of its own from two lines that count: up to 3.10, a function keeps the frame of its
+/// last call.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct TracemallocComparisonTests {
     private static let program = "\(BuiltProducts.root)/Samples/tracemalloc-workload.py"
 

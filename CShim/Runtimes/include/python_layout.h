@@ -41,11 +41,14 @@ struct lp_python_layout {
     uint16_t frame_code;     // its code object, in the upper bits
     uint16_t frame_at;       // the instruction
     uint16_t frame_flag;     // owner or entry flag, one byte
+    uint16_t frame_owner;    // one byte, LP_PYTHON_ABSENT: none
     uint16_t frame_bytecode; // number of the thread's own copy of the bytecode, LP_PYTHON_ABSENT: none
     uint16_t code_file;
     uint16_t code_name;
     uint16_t code_first_line;
     uint16_t code_lines;
+    uint16_t code_traceable; // an int: the first unit of bytecode that is the function's,
+                             // LP_PYTHON_ABSENT: 0
     uint16_t code_bytecode;  // where the bytecode begins
     uint16_t code_bytecodes; // the threads' copies of it, LP_PYTHON_ABSENT: none
 
