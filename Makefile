@@ -15,7 +15,7 @@ STRICT_GCC := gcc -c -o /dev/null $(C_FLAGS) -O2 -Wall -Wextra -Wconversion -Wsh
 	-Wstack-usage=1536 -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-programs samples-python compare-stacks fuzz sanitize bench bench-symbols bench-snapshot lint format install dist \
+.PHONY: help demo build test test-programs samples-python compare-stacks fuzz sanitize bench bench-symbols bench-snapshot bench-python lint format install dist \
 	man pictures clean
 
 help: ## list the targets
@@ -57,6 +57,11 @@ bench-symbols: ## measure how long looking up addresses takes, beside llvm-symbo
 	script/bootstrap build bench
 	swift build $(RELEASE) --product leakprof
 	Benchmarks/symbols.py $(BENCH)
+
+bench-python: ## measure what recording a Flask application costs, beside tracemalloc and memray
+	script/bootstrap build bench
+	swift build $(RELEASE) --product leakshim
+	Benchmarks/web.py $(BENCH)
 
 bench-snapshot: ## measure what a snapshot of 100,000 stacks takes
 	script/bootstrap build bench

@@ -41,6 +41,7 @@ static struct lp_python_frame read_frame(const struct lp_python_layout *layout, 
         .frame = frame,
         .code_word = word_at(frame, layout->frame_code),
         .at_word = word_at(frame, layout->frame_at),
+        .back_word = word_at(frame, layout->frame_back),
         .code = UINT32_MAX,
     };
     if (is_internal(layout, frame)) {
@@ -71,23 +72,17 @@ static bool follow(struct walk *walk, const struct lp_python_layout *layout, uin
     uintptr_t code = layout->frame_code, at = layout->frame_at, back = layout->frame_back;
     const struct lp_python_frame *outermost = walk->block->python;
     int32_t index = (int32_t)from;
-    for (;; index--) {
+    // The kept frames are each other's callers, so their addresses need not be waited for.
+    for (; index >= 0; index--) {
         const struct lp_python_frame *kept = outermost + index;
-        uintptr_t caller = *(const uintptr_t *)(kept->frame + back);
         uint64_t changed = (*(const uint64_t *)(kept->frame + code) ^ kept->code_word) |
-                           (*(const uint64_t *)(kept->frame + at) ^ kept->at_word);
-        if (changed != 0) {
-            *frame = kept->frame;
-            walk->changed = (uint32_t)index + 1;
-            break;
-        }
-        if (index == 0 && caller == 0) return true;
-        if (index == 0 || caller != kept[-1].frame) {
-            *frame = caller;
-            index--;
-            break;
-        }
+                           (*(const uint64_t *)(kept->frame + at) ^ kept->at_word) |
+                           (*(const uint64_t *)(kept->frame + back) ^ kept->back_word);
+        if (changed != 0) break;
     }
+    *frame = index < 0 ? outermost[0].back_word : outermost[index].frame;
+    if (index < 0 && *frame == 0) return true;
+    walk->changed = (uint32_t)(index + 1);
     // Frame number `index` is the first that is not as it was; -1 when it is not even there.
     for (int32_t i = (int32_t)from; i != index && walk->fresh < LP_MAX_DEPTH; i--)
         walk->block->python_fresh[walk->fresh++] = outermost[i];
@@ -96,10 +91,17 @@ static bool follow(struct walk *walk, const struct lp_python_layout *layout, uin
     return false;
 }
 
-// Finds the frame among the kept ones that may come next; returns its number plus one.
-static uint32_t find(const struct walk *walk, uintptr_t frame) {
+// Finds the frame among the kept ones that may come next; returns its number plus one. What is not
+// found is read anew.
+static uint32_t find(const struct lp_python_layout *layout, struct walk *walk, uintptr_t frame) {
+    const struct lp_python_frame *kept = walk->block->python;
+    if (layout->runs != LP_PYTHON_EACH_FRAME) {
+        // Since 3.11 most frames lie on a stack of their own, which grows upwards.
+        while (walk->left > 0 && kept[walk->left - 1].frame > frame) walk->left--;
+        return walk->left > 0 && kept[walk->left - 1].frame == frame ? walk->left : 0;
+    }
     for (uint32_t i = walk->left; i > 0 && walk->left - i < SEARCH; i--) {
-        if (walk->block->python[i - 1].frame == frame) return i;
+        if (kept[i - 1].frame == frame) return i;
     }
     return 0;
 }
@@ -132,7 +134,7 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
     uint32_t kept = 0;
     uintptr_t frame = innermost(layout);
     while (frame != 0 && walk.fresh < LP_MAX_DEPTH) {
-        uint32_t met = find(&walk, frame);
+        uint32_t met = find(layout, &walk, frame);
         if (met != 0) {
             if (follow(&walk, layout, met - 1, &frame)) {
                 kept = met;

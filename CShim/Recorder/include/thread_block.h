@@ -36,10 +36,11 @@ struct lp_python_frame {
     // unchanged, it is where it was.
     uint64_t code_word;
     uint64_t at_word;
-    uint32_t code;   // where its code object is described; UINT32_MAX: not looked up yet
-    uint32_t node;   // the trace from the outermost frame to this one
-    uint16_t runs;   // how many runs have begun from the outermost frame up to this one
-    bool begins_run; // a run is what one call of the interpreter's evaluation loop executes
+    uint64_t back_word; // and of its caller
+    uint32_t code;      // where its code object is described; UINT32_MAX: not looked up yet
+    uint32_t node;      // the trace from the outermost frame to this one
+    uint16_t runs;      // how many runs have begun from the outermost frame up to this one
+    bool begins_run;    // a run is what one call of the interpreter's evaluation loop executes
     bool is_of_function;
 };
 
