@@ -12,9 +12,9 @@ struct MergedAmounts {
     var keptVariance: Int64 = 0
     var bornVariance: Int64 = 0
 
-    /// Blocks in both snapshots are the same blocks with the same weights, and cancel out.
+    /// Blocks in both snapshots are the same blocks and cancel out, as far as none were thinned out since.
     var changeVariance: Int64 {
-        bornVariance.saturatingAdd(max(0, baseVariance.saturatingSubtract(keptVariance)))
+        bornVariance.saturatingAdd(baseVariance.distance(keptVariance))
     }
 
     var all: Int64 { kept.saturatingAdd(grown).saturatingAdd(shrunk) }

@@ -124,8 +124,10 @@ package struct SnapshotDiff: Sendable {
 
     /// The variances of the changes.
     ///
-    /// Blocks in both snapshots are the same blocks with the same weights and cancel out: what is
-    /// uncertain are those freed in between and those born since.
+    /// Blocks in both snapshots are the same blocks and, while the sampling interval was the same, have the
+    /// same weights and cancel out: what is uncertain are those freed in between and those born since. Where
+    /// blocks were thinned out in between, those left are estimates of what the base says of them, and what
+    /// they are less certain by is the change's.
     private static func variances(
         bases: [GroupKey: Statistic], born: [GroupKey: Statistic],
         survivors: [GroupKey: Statistic]
@@ -133,10 +135,10 @@ package struct SnapshotDiff: Sendable {
         var result = born.mapValues(\.variance)
         for (key, statistic) in bases {
             let kept = survivors[key]?.variance ?? .zero
-            let freed = SamplingVariance(
-                inuseObjects: max(0, statistic.variance.inuseObjects - kept.inuseObjects),
-                inuseSpace: max(0, statistic.variance.inuseSpace - kept.inuseSpace))
-            result[key, default: .zero] += freed
+            let changed = SamplingVariance(
+                inuseObjects: statistic.variance.inuseObjects.distance(kept.inuseObjects),
+                inuseSpace: statistic.variance.inuseSpace.distance(kept.inuseSpace))
+            result[key, default: .zero] += changed
         }
         return result
     }

@@ -22,6 +22,8 @@ struct SnapshotBuilder {
     /// What stands for Python's code, once there is a frame of it.
     private var pythonMapping: Int?
     /// The module whose frame was met where Python frames begin: the interpreter.
+    ///
+    /// Its frames may not have been recorded; who called it is not taken for it.
     private(set) var interpreter: Int?
     /// How many more frames the stacks may have together.
     ///
@@ -161,8 +163,11 @@ struct SnapshotBuilder {
             let location = location(ofNode: index)
             stackInMaking.append(location)
             let isPython = PythonFrames.isPython(tables.nodes[index].frame)
-            if isBehindPython && !isPython && interpreter == nil {
-                interpreter = snapshot.locations[location].mapping
+            if isBehindPython && !isPython && interpreter == nil,
+                let mapping = snapshot.locations[location].mapping,
+                isInterpreter(snapshot.mappings[mapping].name)
+            {
+                interpreter = mapping
             }
             isBehindPython = isPython
             index = Int(tables.nodes[index].parent)
@@ -174,6 +179,11 @@ struct SnapshotBuilder {
         }
         // Array(stackInMaking) would be the same array, with room for the deepest trace so far.
         return stackInMaking.withUnsafeBufferPointer { Array($0) }
+    }
+
+    /// Whether a file of this name can consist of an interpreter: `python3.11`, `libpython3.11.so.1.0`.
+    private func isInterpreter(_ name: String) -> Bool {
+        name.hasPrefix("python") || name.hasPrefix("libpython")
     }
 
     private mutating func location(ofNode index: Int) -> Int {

@@ -110,4 +110,9 @@ extension FixedWidthInteger {
         if !overflow { return difference }
         return other < 0 ? .max : .min
     }
+
+    /// How far apart the two are; at most `max`.
+    package func distance(_ other: Self) -> Self {
+        Self(clamping: saturatingSubtract(other).magnitude)
+    }
 }

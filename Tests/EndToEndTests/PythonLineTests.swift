@@ -78,6 +78,26 @@ import Testing
         }
     }
 
+    /// What a forked child records from its first allocation on has hardly a frame of the interpreter.
+    @Test(arguments: PythonInterpreter.all)
+    func `no other file is taken for the interpreter`(python: PythonInterpreter) async throws {
+        let text =
+            "import os\nif os.fork(): os.wait()\nelse: kept = list('ab'); print(os.getpid(), flush=True); input()"
+        let recording = try Recording()
+        let (snapshot, status) = try await recording.with(python.path, ["-c", text]) { program in
+            let child = try await program.line(startingWith: "")
+            let snapshot = try await recording.snapshot(child)
+            try await program.send("\n")
+            return snapshot
+        }
+        #expect(status == 0)
+        let facts = try #require(snapshot.facts.recording?.python)
+        #expect(facts.hasFrames && facts.hasAllocators)
+        if let interpreter = facts.interpreter {
+            #expect(interpreter.contains("/bin/python") || interpreter.contains("/libpython"))
+        }
+    }
+
     /// Debian's python3 is a static program without symbols; pyenv's here are programs of a few lines
     /// and a libpython that has symbols.
     ///

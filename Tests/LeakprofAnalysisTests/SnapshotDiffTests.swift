@@ -108,6 +108,13 @@ private func randomSnapshot(_ random: inout SeededGenerator, cut: UInt32) -> Sna
         #expect(try #require(diff.rows.first).variance == variance(40))
         #expect(diff.variance == variance(40))
 
+        // Recorded blocks were given up in between, so that those left stand for them.
+        var thinned = SnapshotFixture()
+        thinned.add(["put c.c:3"], blocks: 16, size: 100, epoch: 1, variance: variance(250))
+        thinned.snapshot.facts.recording?.cutEpoch = 2
+        let estimate = SnapshotDiff(base: base.snapshot, current: thinned.snapshot)
+        #expect(try #require(estimate.rows.first).variance == variance(200))
+
         // Nothing is known to be in both of two different runs.
         current.snapshot.facts.process?.pid = 1
         let unrelated = SnapshotDiff(base: base.snapshot, current: current.snapshot)
