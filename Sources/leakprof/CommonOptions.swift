@@ -90,8 +90,8 @@ struct SourceReader {
         let (before, after) = concurrently({ Self.capture(base) }) { Self.capture(current) }
         do {
             return (
-                symbolized(try before.get(), owner: base.owner, of: base),
-                symbolized(try after.get(), owner: current.owner, of: current)
+                adapt(symbolized(try before.get(), owner: base.owner, of: base)),
+                adapt(symbolized(try after.get(), owner: current.owner, of: current))
             )
         } catch {
             throw Failure(error)
