@@ -108,7 +108,9 @@ install: build ## install below PREFIX (/usr/local): program, shim, completions,
 dist: ## make a tarball for Debian 12 hosts that have no Swift
 	script/dist
 
-pictures: build ## make the pictures of the README anew, from the samples
+pictures: ## make the pictures of the README and of docs/python.md anew, from the samples
+	script/bootstrap samples
+	$(MAKE) build
 	script/pictures
 
 man: ## write docs/leakprof.1 anew from the program's own help

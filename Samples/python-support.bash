@@ -49,6 +49,8 @@ trap stop EXIT
 
 # The first line of a file that a process writes that matches a pattern, as soon as it is there.
 line_of() { # FILE PATTERN PID
+    # The process may not have begun; what it opens with > is this file.
+    touch "$1"
     grep -m 1 -e "$2" < <(exec tail -n +1 -f --pid="$3" "$1" 2>/dev/null) || {
         echo "process $3 has ended and not said '$2':" >&2
         cat "$1" >&2
