@@ -129,8 +129,10 @@ void lp_record_in_domain(void *block, size_t size, const struct lp_caller *calle
     uint32_t stack = lp_call_stack(own, caller);
     if (domain != 0) {
         if (stack != 0) stack = lp_stack_child(stack, domain);
-    } else if (lp_python_layout() != NULL && own != NULL && own->python_mallocs++ % 64 == 0) {
-        lp_python_check_allocators();
+    } else {
+        const struct lp_python_layout *python = lp_python_layout();
+        if (python != NULL && own != NULL && own->python_mallocs++ % 64 == 0)
+            lp_python_check_allocators(python);
     }
     record(own, block, size, stack, interval_index);
     lp_work_end(own, begun);

@@ -12,6 +12,7 @@ struct lp_python lp_python;
 
 static uint32_t wanted; // LP_USE_PYTHON_*
 static uint32_t is_claimed;
+static uint32_t may_go; // it was not there when the program began; atomic
 
 void lp_python_begin(uint32_t use) {
     wanted = use;
@@ -94,7 +95,7 @@ void lp_python_look(uintptr_t load_bias, const ElfW(Phdr) * segments, unsigned c
     if (layout != NULL) {
         state |= LP_PYTHON_FRAMES | (lp_python.is_only ? LP_PYTHON_ONLY : 0);
         __atomic_store_n(&lp_python.layout, layout, __ATOMIC_RELEASE);
-        if (lp_python_wrap_allocators()) state |= LP_PYTHON_ALLOCATORS;
+        if (lp_python_wrap_allocators(layout)) state |= LP_PYTHON_ALLOCATORS;
     }
     lp_store_release_u32(&lp_python.state, state);
     if (lp_process.header != NULL) lp_store_relaxed_u32(&lp_process.header->python, state);
@@ -113,6 +114,16 @@ static int look_at_module(struct dl_phdr_info *info, size_t bytes, void *unused)
 
 void lp_python_look_everywhere(void) {
     if (wanted != LP_USE_PYTHON_OFF) dl_iterate_phdr(look_at_module, NULL);
+    lp_store_relaxed_u32(&may_go, lp_python_layout() == NULL);
+}
+
+bool lp_python_may_go(void) {
+    return lp_python_layout() != NULL && lp_load_relaxed_u32(&may_go) != 0;
+}
+
+void lp_python_end_going(bool is_kept) {
+    lp_store_relaxed_u32(&may_go, 0);
+    if (!is_kept) __atomic_store_n(&lp_python.layout, NULL, __ATOMIC_RELEASE);
 }
 
 uintptr_t lp_python_thread(const struct lp_python_layout *layout) {

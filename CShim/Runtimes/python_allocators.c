@@ -154,9 +154,9 @@ static const struct lp_python_allocator wrappers[DOMAINS] = {
     {NULL, object_malloc, object_calloc, object_realloc, object_free},
 };
 
-bool lp_python_wrap_allocators(void) {
+bool lp_python_wrap_allocators(const struct lp_python_layout *layout) {
     if (lp_python.get_allocator == NULL || lp_python.set_allocator == NULL) return false;
-    lp_live_expect_close_blocks(&lp_process.live, !lp_python.layout->is_free_threaded);
+    lp_live_expect_close_blocks(&lp_process.live, !layout->is_free_threaded);
     for (int domain = 0; domain < DOMAINS; domain++) {
         struct lp_python_allocator now = {NULL, NULL, NULL, NULL, NULL};
         lp_python.get_allocator(domain, &now);
@@ -169,16 +169,17 @@ bool lp_python_wrap_allocators(void) {
     return true;
 }
 
-void lp_python_check_allocators(void) {
+void lp_python_check_allocators(const struct lp_python_layout *layout) {
     if (lp_python.get_allocator == NULL || lp_python.set_allocator == NULL) return;
     if (__atomic_exchange_n(&was_called, 0, __ATOMIC_RELAXED) != 0) return;
     struct lp_python_allocator now = {NULL, NULL, NULL, NULL, NULL};
     lp_python.get_allocator(DOMAIN_OBJECT, &now);
     if (now.malloc == wrappers[DOMAIN_OBJECT].malloc) return;
-    // No name: another tool's wrapper, which has ours behind it. Asked in this order, because before it
-    // is initialized CPython 3.12 can't be asked for the name; by then, the wrappers are still there.
+    // No name: another tool's wrapper, which has ours behind it. CPython 3.12 takes a lock for that,
+    // which it has only between being initialized and being finalized, when there are threads.
+    if (layout->minor == 12 && lp_python_thread(layout) == 0) return;
     const char *name = lp_python.allocator_name == NULL ? NULL : lp_python.allocator_name();
     if (name == NULL) return;
     if (strncmp(name, "mimalloc", 8) == 0) lp_live_expect_close_blocks(&lp_process.live, false);
-    lp_python_wrap_allocators();
+    lp_python_wrap_allocators(layout);
 }

@@ -14,7 +14,9 @@
 
 #define MAX_NAME 1024U
 #define MAX_FILE 4096U
-#define MAX_TABLE 65536U
+// Bytes. Longer line tables are not copied, and not gone through from their beginning for every line:
+// a module of data, or one that a program wrote, may have very many.
+#define MAX_TABLE 8192U
 
 uint64_t lp_python_code_bits[LP_PYTHON_CODE_BITS / 64];
 
@@ -48,10 +50,20 @@ struct known_line {
 
 #define KNOWN_LINES 32768U
 
+// How far a long table was gone through: its code mostly goes on from there.
+struct cursor {
+    uint32_t is_taken; // a thread uses it: others begin at the beginning. Atomic
+    uint32_t position; // of the code object, in the heap
+    struct lp_line_stretch stretch;
+};
+
+#define CURSORS 64U
+
 struct lp_python_codes {
     struct slot slots[SLOTS];
     struct file_slot files[FILE_SLOTS];
     struct known_line lines[KNOWN_LINES];
+    struct cursor cursors[CURSORS];
 };
 
 static uint64_t mix(uint64_t hash, uint64_t word) {
@@ -145,7 +157,7 @@ static uint32_t describe(struct lp_python_codes *table, const struct lp_python_l
     uintptr_t lines = word_at(code, layout->code_lines);
     uint32_t name_length = lp_python_text(layout, name, NULL, MAX_NAME);
     uint64_t table_length = lines == 0 ? 0 : word_at(lines, layout->bytes_length);
-    if (table_length > MAX_TABLE) table_length = MAX_TABLE;
+    if (table_length > MAX_TABLE) table_length = 0;
     uint32_t file = file_text(table, layout, word_at(code, layout->code_file));
     void *place;
     uint32_t position = lp_heap_take(sizeof(struct lp_code) + name_length + table_length, &place);
@@ -228,11 +240,43 @@ uint32_t lp_python_code(const struct lp_python_layout *layout, uintptr_t code) {
     return position;
 }
 
-uint32_t lp_python_code_line_start(const struct lp_python_layout *layout, uintptr_t code,
-                                   uint32_t position, uint32_t offset) {
-    struct lp_python_codes *table = codes();
+// The offset's line, counted from the code object's first; false when it has none.
+static bool find_in_long(struct lp_python_codes *table, const struct lp_python_layout *layout,
+                         uintptr_t lines, uint32_t position, uint32_t offset, int32_t *line) {
+    struct cursor *cursor = &table->cursors[mix(0, position) >> 32 & (CURSORS - 1)];
+    uint32_t is_taken = 0;
+    bool is_ours = lp_compare_exchange_u32(&cursor->is_taken, &is_taken, 1);
+    struct lp_line_stretch stretch = LP_LINES_BEGIN;
+    if (is_ours && cursor->position == position && cursor->stretch.start <= offset)
+        stretch = cursor->stretch;
+    bool is_found = lp_python_find_line(layout->lines, (const uint8_t *)lines + layout->bytes_data,
+                                        word_at(lines, layout->bytes_length), offset, &stretch);
+    *line = stretch.line;
+    if (is_ours) {
+        if (is_found) cursor->position = position;
+        if (is_found) cursor->stretch = stretch;
+        lp_store_release_u32(&cursor->is_taken, 0);
+    }
+    return is_found && stretch.has_line;
+}
+
+static uint64_t find_place(struct lp_python_codes *table, const struct lp_python_layout *layout,
+                           uintptr_t code, uint32_t position, uint32_t offset) {
     uintptr_t lines = word_at(code, layout->code_lines);
-    if (table == NULL || lines == 0) return offset;
+    uint64_t length = word_at(lines, layout->bytes_length);
+    if (length <= MAX_TABLE)
+        return (uint64_t)lp_python_line_start(
+                   layout->lines, (const uint8_t *)lines + layout->bytes_data, length, offset) +
+               1;
+    int32_t line;
+    if (!find_in_long(table, layout, lines, position, offset, &line)) return (uint64_t)offset + 1;
+    return LP_PYTHON_LINE | (uint32_t)(line + *(const int32_t *)(code + layout->code_first_line));
+}
+
+uint64_t lp_python_code_place(const struct lp_python_layout *layout, uintptr_t code, uint32_t position,
+                              uint32_t offset) {
+    struct lp_python_codes *table = codes();
+    if (table == NULL || word_at(code, layout->code_lines) == 0) return (uint64_t)offset + 1;
     // Its place in the heap is a code object's for good.
     uint64_t question = (uint64_t)position << 32 | offset;
     // One of two places, of which the second gets what was in the first.
@@ -241,17 +285,14 @@ uint32_t lp_python_code_line_start(const struct lp_python_layout *layout, uintpt
     for (unsigned i = 0; i < 2; i++) {
         answer = lp_load_relaxed_u64(&known[i].answer);
         // Answers are not 0, or what was never asked would be the answer to 0.
-        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question)
-            return (uint32_t)(answer - 1);
+        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question) return answer;
     }
-    uint32_t start = lp_python_line_start(layout->lines, (const uint8_t *)lines + layout->bytes_data,
-                                          word_at(lines, layout->bytes_length), offset);
+    answer = find_place(table, layout, code, position, offset);
     lp_store_relaxed_u64(&known[1].answer, lp_load_relaxed_u64(&known[0].answer));
     lp_store_relaxed_u64(&known[1].mixed, lp_load_relaxed_u64(&known[0].mixed));
-    answer = (uint64_t)start + 1;
     lp_store_relaxed_u64(&known->answer, answer);
     lp_store_relaxed_u64(&known->mixed, question ^ answer);
-    return start;
+    return answer;
 }
 
 void lp_python_code_freed(const void *block) {

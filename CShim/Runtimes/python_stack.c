@@ -202,9 +202,8 @@ uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_
     if (frame->code == UINT32_MAX) frame->code = lp_python_code(layout, code);
     uint64_t place = 0;
     if (offset >= 0 && offset < INT32_MAX) {
-        uint32_t at = (uint32_t)offset;
-        if (frame->code != 0) at = lp_python_code_line_start(layout, code, frame->code, at);
-        place = (uint64_t)at + 1;
+        place = frame->code == 0 ? (uint64_t)offset + 1
+                                 : lp_python_code_place(layout, code, frame->code, (uint32_t)offset);
     }
     return LP_FRAME_PYTHON | (uint64_t)frame->code << LP_PYTHON_CODE_SHIFT | place;
 }

@@ -31,10 +31,12 @@ struct PythonFrames {
         let position = UInt32(
             truncatingIfNeeded: word >> UInt64(LP_PYTHON_CODE_SHIFT) & LP_PYTHON_CODE_MASK)
         guard let code = code(at: position) else { return nil }
-        let offset = Int(word & LP_PYTHON_OFFSET_MASK) - 1
+        let place = Int(word & LP_PYTHON_OFFSET_MASK)
+        let line =
+            word & LP_PYTHON_LINE != 0
+            ? Int64(Int32(truncatingIfNeeded: place)) : code.lines.line(at: place - 1)
         return Frame(
-            function: code.name, file: code.file, line: code.lines.line(at: offset),
-            startLine: code.firstLine)
+            function: code.name, file: code.file, line: max(0, line), startLine: code.firstLine)
     }
 
     private mutating func code(at position: UInt32) -> Code? {

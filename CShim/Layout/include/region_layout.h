@@ -67,11 +67,13 @@
 
 // A Python frame: this bit, where its code object lies in the heap (the distance from the heap's end in
 // units of 8 bytes; 0: there was no room for it), and one more than the offset in bytes of the
-// instruction in its bytecode; 0 when none had run.
+// instruction in its bytecode; 0 when none had run. Where the line table is long, the last is the line
+// itself, with a bit of its own.
 #define LP_FRAME_PYTHON (1ULL << 63)
 #define LP_PYTHON_CODE_SHIFT 36
 #define LP_PYTHON_CODE_MASK 0x7ffffffULL
-#define LP_PYTHON_OFFSET_MASK 0xfffffffffULL
+#define LP_PYTHON_OFFSET_MASK 0x7ffffffffULL
+#define LP_PYTHON_LINE 0x800000000ULL
 
 // Frames and what stands for others: the longest chain of nodes. Python frames are as many again.
 #define LP_MAX_TRACE 388
@@ -331,7 +333,7 @@ struct lp_code {
     int32_t first_line;
     uint32_t name_length; // of the qualified name where Python has one (3.11)
     uint32_t file_text; // where the lp_text of the file's name lies, like the code in a frame; 0: none
-    uint32_t table_length; // perhaps less than there was: lines behind it are unknown
+    uint32_t table_length; // 0 where it is long, see LP_PYTHON_LINE
     uint32_t table_kind;   // LP_LINES_*
     uint32_t reserved;
 };

@@ -49,6 +49,11 @@ void lp_python_look(uintptr_t load_bias, const ElfW(Phdr) * segments, unsigned c
 // Looks at all modules that are loaded. Takes the loader's lock.
 void lp_python_look_everywhere(void);
 
+// Whether the interpreter is of a library that the program has opened and may close: it is called at
+// every allocation. Whoever closes one keeps it loaded, if that is possible, and says so before.
+bool lp_python_may_go(void);
+void lp_python_end_going(bool is_kept);
+
 // LP_PYTHON_* of the region's header.
 uint32_t lp_python_state(void);
 

@@ -24,10 +24,11 @@ uint32_t lp_python_code_generation(void);
 #define LP_PYTHON_CODE_BITS 65536U
 extern uint64_t lp_python_code_bits[LP_PYTHON_CODE_BITS / 64];
 
-// The first offset in the bytecode of `code` that is of the same line as `offset`: a line is one frame,
-// whichever of its instructions is executed. `position` is what lp_python_code() returned, not 0.
-uint32_t lp_python_code_line_start(const struct lp_python_layout *layout, uintptr_t code,
-                                   uint32_t position, uint32_t offset);
+// What a frame has of `offset` in the bytecode of `code`, see LP_FRAME_PYTHON; the same for all offsets
+// of a line: a line is one frame, whichever of its instructions is executed. `position` is what
+// lp_python_code() returned, not 0.
+uint64_t lp_python_code_place(const struct lp_python_layout *layout, uintptr_t code, uint32_t position,
+                              uint32_t offset);
 
 // Whether `block` may be a code object that was described: false for nearly everything else.
 static inline bool lp_python_may_be_code(const void *block) {
