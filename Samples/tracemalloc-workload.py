@@ -131,7 +131,7 @@ def instances():
     yield keep([Slots() for _ in range(COUNT)])
     yield keep([Node(number, None) for number in range(COUNT)])
     yield keep([object() for _ in range(COUNT)])
-    yield keep([type("Made", (), {}) for _ in range(20)])
+    yield keep([type("Made", (), {}) for _ in range(20)])  # 20 integers that are addresses
     slots = [Slots() for _ in range(COUNT)]
     yield keep((slots, [weakref.ref(slot) for slot in slots]))
     chain = None

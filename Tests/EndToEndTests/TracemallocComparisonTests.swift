@@ -4,7 +4,9 @@ import Testing
 
 /// Samples/tracemalloc-workload.py, once with tracemalloc and once with the shim: the same blocks, line by line.
 ///
-/// Nothing is tolerated. tracemalloc counts an object from a free list at the line that takes it from there, the shim
+/// Of bytes, one thing is tolerated: a class is kept in its base by an integer that is its address. That has 28 bytes
+/// below 2^30, where a static interpreter's heap may lie or not from run to run, and else 32. Of blocks, nothing:
+/// tracemalloc counts an object from a free list at the line that takes it from there, the shim
 /// where its block was allocated. That concerns frames (up to 3.10), tuples, lists, dicts, floats and the like, and
 /// every line at which one that was freed at another comes to life again. So the program empties the free lists in
 /// between, and calls no function of its own from two lines that count: up to 3.10, a function keeps the frame of its
@@ -84,7 +86,10 @@ import Testing
             separator: "\n", omittingEmptySubsequences: false)
         return Set(found.keys).union(expected.keys).sorted().compactMap { line in
             let (ours, theirs) = (found[line] ?? Sums(), expected[line] ?? Sums())
-            guard ours != theirs else { return nil }
+            let addresses = source[line - 1].hasSuffix("# 20 integers that are addresses") ? 20 : 0
+            let bytes = abs(ours.bytes - theirs.bytes)
+            guard ours.objects != theirs.objects || bytes > 4 * addresses || bytes % 4 != 0
+            else { return nil }
             return "\(line): \(ours), tracemalloc \(theirs): \(source[line - 1])"
         }
     }
