@@ -16,10 +16,14 @@ static int32_t signed_byte(uint8_t byte) {
     return byte < 128 ? byte : byte - 256;
 }
 
+static void move_line(struct lp_line_stretch *stretch, int32_t change) {
+    stretch->line = (int32_t)((uint32_t)stretch->line + (uint32_t)change);
+}
+
 static bool advance_numbers(const struct table *table, struct lp_line_stretch *stretch) {
     if (stretch->end == UINT32_MAX) return false;
     stretch->start = stretch->end;
-    stretch->line += stretch->pending;
+    move_line(stretch, stretch->pending);
     stretch->pending = 0;
     while (table->length - stretch->next >= 2) {
         uint32_t length = table->bytes[stretch->next];
@@ -30,7 +34,7 @@ static bool advance_numbers(const struct table *table, struct lp_line_stretch *s
             stretch->pending = change;
             return true;
         }
-        stretch->line += change;
+        move_line(stretch, change);
     }
     // The last line goes on to the end of the code, which the table does not say.
     stretch->end = UINT32_MAX;
@@ -43,7 +47,7 @@ static bool advance_ranges(const struct table *table, struct lp_line_stretch *st
     stretch->start = stretch->end;
     stretch->end += table->bytes[stretch->next];
     stretch->has_line = change != -128;
-    if (stretch->has_line) stretch->line += change;
+    if (stretch->has_line) move_line(stretch, change);
     stretch->next += 2;
     return true;
 }
@@ -66,8 +70,8 @@ static bool advance_locations(const struct table *table, struct lp_line_stretch 
     stretch->start = stretch->end;
     stretch->end += ((first & 7) + 1) * 2;
     stretch->has_line = code != 15;
-    if (code >= 10 && code <= 12) stretch->line += (int32_t)code - 10;
-    if (code == 13 || code == 14) stretch->line += read_signed(table, stretch);
+    if (code >= 10 && code <= 12) move_line(stretch, (int32_t)code - 10);
+    if (code == 13 || code == 14) move_line(stretch, read_signed(table, stretch));
     // Columns: every entry begins with a byte that has the highest bit set.
     while (stretch->next < table->length && table->bytes[stretch->next] < 0x80) stretch->next++;
     return true;

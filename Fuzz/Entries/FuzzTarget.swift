@@ -1,4 +1,5 @@
 internal import CLeakprofLayout
+internal import CLeakprofRecorder
 internal import Glibc
 internal import LeakprofAnalysis
 internal import LeakprofCapture
@@ -102,6 +103,11 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         for offset in [.min, -1] + Array(0...4 * bytes.count) + [.max] {
             let line = table.line(at: offset)
             require(line >= 0 && line <= Int64(Int32.max), "a line that no file has")
+        }
+        for offset in stride(from: UInt32(0), to: UInt32(2 * bytes.count), by: 64) {
+            let start = lp_python_line_start(
+                UInt32(bytes[0]) % 3, Array(bytes[5...]), UInt64(bytes.count - 5), offset)
+            require(start <= offset, "a line that begins behind itself")
         }
     }
 

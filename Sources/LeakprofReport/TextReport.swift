@@ -319,6 +319,12 @@ package struct TextReport: Sendable {
         }
     }
 
+    private static func unknownPython(_ recording: RecordingFacts) -> String? {
+        guard let python = recording.python, !python.hasFrames else { return nil }
+        return "note: Python \(Sanitized.line(python.version)) is not known: its frames and the "
+            + "blocks of its own allocators are not recorded"
+    }
+
     /// What is missing from the numbers, and why; nothing when nothing is.
     static func warnings(_ facts: SnapshotFacts) -> [String] {
         guard let recording = facts.recording else { return [] }
@@ -343,6 +349,11 @@ package struct TextReport: Sendable {
             warning("dropped_unrepresentable") { "\($0) allocations of unusual size are missing" },
             warning("stacks_lost") {
                 "\($0) allocations have no stack: the region is full, see LEAKPROF_REGION_SIZE"
+            },
+            unknownPython(recording),
+            warning("python_functions_lost") {
+                "\($0) times there was no room for a Python function's name: the region is full, see "
+                    + "LEAKPROF_REGION_SIZE"
             },
             warning("epochs_merged") {
                 "\($0) allocations were counted as older than they are: the region is nearly full, "

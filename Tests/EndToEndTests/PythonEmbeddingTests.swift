@@ -33,7 +33,7 @@ import Testing
     private func check(
         _ library: Library, _ way: Way, preloading others: [String] = []
     ) async throws {
-        let sample = try await SampleProgram.build("embedded-python.c", flags: ["-O1", "-g"])
+        let sample = try await SampleProgram.build("embedded-python.c")
         let recording = try Recording()
         let (snapshot, status) = try await recording.with(
             sample.path, [library.path, library.home, "3", "\(way)"], preloading: others

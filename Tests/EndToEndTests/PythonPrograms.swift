@@ -70,8 +70,7 @@ extension Recording {
     ) async throws -> (snapshot: Snapshot, said: Said, status: Int32) {
         let (found, status) = try await with(program, arguments) { program -> (Snapshot, Said) in
             try await program.line(startingWith: "ready")
-            let said = try JSONDecoder().decode(
-                Said.self, from: Data(try await program.line().utf8))
+            let said = try decodeJSON(Said.self, try await program.line())
             let snapshot = try self.snapshot(ofRegion: program.pid)
             try await program.send("\n")
             return (snapshot, said)
@@ -87,4 +86,9 @@ extension Recording {
         guard let region else { throw TestFailure("process \(process) has no region") }
         return try Region(path: region).capture(startsEpoch: false)
     }
+}
+
+/// A value out of a line of JSON.
+func decodeJSON<Value: Decodable>(_: Value.Type, _ line: String) throws -> Value {
+    try JSONDecoder().decode(Value.self, from: Data(line.utf8))
 }

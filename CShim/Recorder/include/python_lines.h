@@ -1,5 +1,7 @@
 // CPython's line tables: Objects/lnotab_notes.txt up to 3.10, Objects/locations.md (3.11) and
 // Objects/code_locations.md after it.
+//
+// Not beside the others of Runtimes: tests compare it with the analyzer's reading.
 #ifndef LEAKPROF_PYTHON_LINES_H
 #define LEAKPROF_PYTHON_LINES_H
 
