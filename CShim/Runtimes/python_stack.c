@@ -152,13 +152,15 @@ struct lp_python_change lp_python_walk(const struct lp_python_layout *layout,
         }
         frame = word_at(frame, layout->frame_back);
     }
+    bool is_cut = kept == 0 && frame != 0;
     // The frames nearest to the leaf are what tells most.
     if (kept + walk.fresh > LP_MAX_DEPTH) {
         for (uint32_t i = kept; i > 0 && walk.fresh < LP_MAX_DEPTH; i--)
             block->python_fresh[walk.fresh++] = block->python[i - 1];
         kept = 0;
+        is_cut = true;
     }
-    block->is_python_cut = kept == 0 && walk.fresh == LP_MAX_DEPTH && frame != 0;
+    block->is_python_cut = is_cut;
     block->python_count = kept;
     append(block, walk.fresh);
     return (struct lp_python_change){kept, walk.fresh > 0, before > kept};

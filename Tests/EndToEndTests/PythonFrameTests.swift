@@ -77,4 +77,27 @@ import Testing
         let lines = snapshot.pythonLines(in: [.object]).filter { $0.key.file == "<many lines>" }
         #expect(lines.count == 35_000)
     }
+
+    /// Runs Samples/python-contexts.py.
+    @Test(arguments: PythonInterpreter.all)
+    func `lines are right in recursion, generators, coroutines, handlers and subinterpreters`(
+        python: PythonInterpreter
+    ) async throws {
+        let (snapshot, expected) = try await run("python-contexts.py", python: python)
+        // 3.8's module of subinterpreters is there as well.
+        #expect(expected.count == 20)
+        check(snapshot, expected)
+        #expect(snapshot.statistic("stacks_cut_at_depth") > 0)
+        let deep = snapshot.samples.filter {
+            snapshot.pythonFrames(of: $0).filter { $0.file == "<deep>" }.count > 100
+        }
+        #expect(!deep.isEmpty)
+        for sample in deep {
+            let frames = snapshot.pythonFrames(of: sample)
+            let isWhole = frames.last?.function == "<module>"
+            let isCut = snapshot.functions(of: sample).contains("[stack cut: depth limit]")
+            // What is cut may be a frame of no function, which 3.12 and later have at the end.
+            #expect(isWhole || isCut)
+        }
+    }
 }
