@@ -11,7 +11,8 @@ MAKEFILE = """
 C := $(shell find CShim -name '*.c' | sort)
 CPP := cache-service.cpp throwing.cpp standard.cpp
 FLAGS := -O2 -g -D_GNU_SOURCE -fPIC -ffile-prefix-map=$(CURDIR)=. -frandom-seed=1
-INCLUDES := -ICShim/Layout/include -ICShim/Recorder/include -ICShim/Interpose/include
+INCLUDES := -ICShim/Layout/include -ICShim/Recorder/include -ICShim/Runtimes/include \
+	-ICShim/Interpose/include
 all: library.so program lto
 library.so: $(C:.c=.o)
 \tgcc -shared -o $@ $^
