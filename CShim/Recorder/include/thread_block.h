@@ -32,8 +32,8 @@ struct lp_frame_state {
 // One frame of the Python stack that belongs to it.
 struct lp_python_frame {
     uintptr_t frame; // its address
-    // What the frame has in the places of its code object and its instruction: while both are
-    // unchanged, it is where it was.
+    // What the frame has in the places of its code object and its instruction: while all
+    // three are unchanged, it is where it was.
     uint64_t code_word;
     uint64_t at_word;
     uint64_t back_word; // and of its caller
