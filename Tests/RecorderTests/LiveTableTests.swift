@@ -116,6 +116,27 @@ private final class Table: @unchecked Sendable {
         #expect(table.remove(64) == nil)
     }
 
+    /// CPython's debug hooks give out what lies 16 bytes into malloc's block: nothing, if that was asked for.
+    @Test(arguments: [24, 5000])
+    func `keeps an empty block of the debug hooks beside a larger one of malloc's`(size: UInt64) {
+        for isEmptyFirst in [true, false] {
+            let table = Table(hasOwnWords: true)
+            lp_live_expect_close_blocks(table.pointer, true)
+            var stale = lp_live_block()
+            var empty = lp_live_block(size: 0, counter: 7, interval_index: 0)
+            var other = lp_live_block(size: size, counter: 8, interval_index: 0)
+            let insertEmpty = { #expect(lp_live_insert(table.pointer, 64, &empty, &stale)) }
+
+            if isEmptyFirst { insertEmpty() }
+            #expect(lp_live_insert(table.pointer, 80, &other, &stale))
+            if !isEmptyFirst { insertEmpty() }
+
+            #expect(stale.counter == 0)
+            #expect(table.remove(64)?.counter == 7)
+            #expect(table.remove(80)?.counter == 8)
+        }
+    }
+
     @Test func `stays within its memory, and keeps what it has when it is full`() {
         let table = Table(maxBytes: 200 << 10)
         var kept: [UInt] = []

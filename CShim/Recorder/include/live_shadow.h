@@ -4,7 +4,8 @@
 // neighbours in memory have neighbouring words. glibc's blocks are at least 32 bytes apart, so a word
 // belongs to whoever owns the block, and is written without a locked instruction; other allocators have
 // blocks that share 32 bytes, and the second one goes to the buckets. CPython's has such blocks only
-// among those of at most 16 bytes: the others are 32 bytes apart at least (Objects/obmalloc.c).
+// among those of at most 16 bytes: the others are 32 bytes apart at least (Objects/obmalloc.c). Its
+// empty blocks, which its debug hooks may place 16 bytes before any other, have no words.
 //
 // The words cost up to a quarter of the memory they stand for, however few are in use. So only small
 // blocks have one, and only blocks that are recorded exactly, since samples lie far apart.
