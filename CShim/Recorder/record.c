@@ -111,7 +111,8 @@ static inline bool is_taken(size_t size, uint32_t *interval_index) {
     }
     // A child has begun, and with it the token.
     if (token == 0) token = lp_load_acquire_u64(&lp_process.token);
-    lp_thread.token = token;
+    // A thread that has no token comes here with every allocation.
+    lp_thread.token = lp_python_is_unsettled() ? ~token : token;
     // Acquire: the interval was written before its index.
     *interval_index = lp_load_acquire_u32(&lp_process.header->interval_index);
     return lp_sampler_takes(size, lp_process.intervals[*interval_index], &lp_process.random);
@@ -123,6 +124,7 @@ void lp_record_allocation(void *block, size_t size, const struct lp_caller *call
 
 void lp_record_in_domain(void *block, size_t size, const struct lp_caller *caller, uint64_t domain) {
     uint32_t interval_index;
+    if (__builtin_expect(lp_python_is_unsettled(), 0)) lp_python_settle(domain != 0);
     if (!is_taken(size, &interval_index)) return;
     struct lp_thread_block *own = lp_block_enter(caller->sp);
     uint64_t begun = lp_work_begin(own);
@@ -131,8 +133,8 @@ void lp_record_in_domain(void *block, size_t size, const struct lp_caller *calle
         if (stack != 0) stack = lp_stack_child(stack, domain);
     } else {
         const struct lp_python_layout *python = lp_python_layout();
-        if (python != NULL && own != NULL && own->python_mallocs++ % 64 == 0)
-            lp_python_check_allocators(python);
+        bool is_due = interval_index != 0 || (own != NULL && own->python_mallocs++ % 64 == 0);
+        if (python != NULL && is_due) lp_python_check_allocators(python);
     }
     record(own, block, size, stack, interval_index);
     lp_work_end(own, begun);

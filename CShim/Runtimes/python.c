@@ -76,6 +76,8 @@ static bool find_parts(const struct lp_symbols *symbols) {
     python->allocator_name =
         (const char *(*)(void))address_of(symbols, "_PyMem_GetCurrentAllocatorName");
     python->is_initialized = (int (*)(void))address_of(symbols, "Py_IsInitialized");
+    python->first_interpreter = (void *(*)(void))address_of(symbols, "PyInterpreterState_Head");
+    python->next_interpreter = (void *(*)(void *))address_of(symbols, "PyInterpreterState_Next");
     return python->code_type != 0 && python->text_type != 0 && python->own_thread != NULL &&
            python->current_thread != NULL;
 }
@@ -95,7 +97,10 @@ void lp_python_look(uintptr_t load_bias, const ElfW(Phdr) * segments, unsigned c
     if (layout != NULL) {
         state |= LP_PYTHON_FRAMES | (lp_python.is_only ? LP_PYTHON_ONLY : 0);
         __atomic_store_n(&lp_python.layout, layout, __ATOMIC_RELEASE);
-        if (lp_python_wrap_allocators(layout)) state |= LP_PYTHON_ALLOCATORS;
+        if (lp_python_wrap_allocators(layout)) {
+            state |= LP_PYTHON_ALLOCATORS;
+            lp_store_relaxed_u32(&lp_python.unsettled, LP_PYTHON_UNSETTLED_CALLS);
+        }
     }
     lp_store_release_u32(&lp_python.state, state);
     if (lp_process.header != NULL) lp_store_relaxed_u32(&lp_process.header->python, state);
@@ -126,13 +131,23 @@ void lp_python_end_going(bool is_kept) {
     if (!is_kept) __atomic_store_n(&lp_python.layout, NULL, __ATOMIC_RELEASE);
 }
 
+// The calls read a pointer each. An interpreter may be freed meanwhile, but hardly ever is.
+static bool has_one_interpreter(void) {
+    if (lp_python.first_interpreter == NULL || lp_python.next_interpreter == NULL) return false;
+    void *first = lp_python.first_interpreter();
+    return first != NULL && lp_python.next_interpreter(first) == NULL;
+}
+
 uintptr_t lp_python_thread(const struct lp_python_layout *layout) {
     uintptr_t own = (uintptr_t)lp_python.own_thread();
     uintptr_t current = (uintptr_t)lp_python.current_thread();
     if (current == own || current == 0) return own;
-    // Since 3.12 the current thread state is kept per thread. Before, it is that of whichever thread
-    // has the lock; in a subinterpreter it may still be this thread's, though not the first it had.
+    // Since 3.12 the current thread state is kept per thread.
     if (layout->minor >= 12) return current;
+    // Before, it is that of whichever thread has the lock, which may end at any time and free it. Where
+    // there are subinterpreters it must be looked into, since it may still be this thread's, though
+    // not the first it had.
+    if (has_one_interpreter()) return own;
     return *(const uintptr_t *)(current + layout->thread_id) == (uintptr_t)__builtin_thread_pointer()
                ? current
                : own;

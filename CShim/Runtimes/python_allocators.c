@@ -183,3 +183,15 @@ void lp_python_check_allocators(const struct lp_python_layout *layout) {
     if (strncmp(name, "mimalloc", 8) == 0) lp_live_expect_close_blocks(&lp_process.live, false);
     lp_python_wrap_allocators(layout);
 }
+
+void lp_python_settle(bool is_wrapper) {
+    const struct lp_python_layout *layout = lp_python_layout();
+    uint32_t left = lp_load_relaxed_u32(&lp_python.unsettled);
+    if (layout == NULL || left == 0) return;
+    if (!is_wrapper) {
+        lp_python_check_allocators(layout);
+        lp_store_relaxed_u32(&lp_python.unsettled, left - 1);
+    } else if (lp_python.is_initialized == NULL || lp_python.is_initialized() != 0) {
+        lp_store_relaxed_u32(&lp_python.unsettled, 0);
+    }
+}

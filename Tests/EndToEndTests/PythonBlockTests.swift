@@ -62,6 +62,34 @@ import Testing
         try await check(python, Choice(options: options), domains: [.mem, .object])
     }
 
+    /// 2^20 objects of 64 bytes, sampled at 512 KiB: 128 samples, and next to none of malloc's blocks with them.
+    ///
+    /// The interpreter throws the wrappers away while it starts when it is told which allocators to use.
+    @Test(
+        arguments: PythonInterpreter.all,
+        [Choice(), Choice(options: ["-X", "dev"]), Choice(allocators: "debug")])
+    func `small objects are sampled from the start`(python: PythonInterpreter, choice: Choice)
+        async throws
+    {
+        let recording = try Recording([
+            "LEAKPROF_MODE": "sampled", "PYTHONMALLOC": choice.allocators,
+        ])
+        let program = """
+            slots = [None] * (1 << 20)
+            for number in range(1 << 20): slots[number] = bytes(31)
+            print("ready\\n0", flush=True)
+            input()
+            """
+        let (snapshot, _, status) = try await recording.pythonSnapshot(
+            python.path, choice.options + ["-c", program], saying: Int.self)
+        #expect(status == 0)
+        let place = PythonPlace(file: "<string>", line: 2)
+        let bytes = Double(snapshot.pythonLines(in: [.object])[place]?.bytes ?? 0)
+        let expected = Double(64 << 20)
+        let standardError = expected / 128.0.squareRoot()
+        #expect(abs(bytes - expected) < 5 * standardError, "\(bytes) bytes")
+    }
+
     @Test func `top can be asked for the blocks of one domain`() async throws {
         let python = try #require(PythonInterpreter.all.first)
         let recording = try Recording()

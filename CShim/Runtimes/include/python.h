@@ -26,6 +26,7 @@ struct lp_python {
     bool is_only;                          // no native frames are wanted where there are Python frames
     bool is_native;                        // the interpreter's own frames are wanted as well
     uint32_t state;                        // LP_PYTHON_* of the region's header; atomic
+    uint32_t unsettled;                    // see python_allocators.h; atomic
     uintptr_t evaluator;                   // _PyEval_EvalFrameDefault
     uintptr_t evaluator_bytes;
     uintptr_t code_type;
@@ -36,6 +37,8 @@ struct lp_python {
     void (*set_allocator)(int domain, struct lp_python_allocator *allocator);
     const char *(*allocator_name)(void);
     int (*is_initialized)(void);
+    void *(*first_interpreter)(void);
+    void *(*next_interpreter)(void *interpreter);
 };
 extern struct lp_python lp_python;
 
