@@ -7,8 +7,8 @@ struct PythonFrames {
     /// By place in the heap; `nil` for what is no code object.
     private var codes: [UInt32: Code?] = [:]
     private var files: [UInt32: String] = [:]
-    /// How many more bytes of line tables may be read: records may overlap, so that a small heap could hold
-    /// very many long ones.
+    /// How many more bytes of names and line tables may be read: records may overlap, so that a small heap
+    /// could hold very many long ones.
     private var bytesLeft: Int
 
     private struct Code {
@@ -52,9 +52,8 @@ struct PythonFrames {
             let layout = Self.layout(record.table_kind),
             Int(record.name_length) <= bytes.count, record.name_length <= Frame.nameLimit,
             Int(record.table_length) <= bytes.count - Int(record.name_length),
-            Int(record.table_length) <= bytesLeft
+            take(Int(record.name_length) + Int(record.table_length))
         else { return nil }
-        bytesLeft -= Int(record.table_length)
         let name = String(decoding: bytes.prefix(Int(record.name_length)), as: UTF8.self)
         let table = bytes.dropFirst(Int(record.name_length)).prefix(Int(record.table_length))
         let firstLine = Int64(max(0, record.first_line))
@@ -63,6 +62,13 @@ struct PythonFrames {
             firstLine: firstLine,
             lines: PythonLineTable(
                 layout: layout, bytes: table, firstLine: Int64(record.first_line)))
+    }
+
+    /// Whether so many bytes may still be read.
+    private mutating func take(_ count: Int) -> Bool {
+        guard count <= bytesLeft else { return false }
+        bytesLeft -= count
+        return true
     }
 
     private static func layout(_ kind: UInt32) -> PythonLineTable.Layout? {
@@ -78,7 +84,8 @@ struct PythonFrames {
         if let known = files[position] { return known }
         var name = ""
         if position != 0, let (record, bytes) = tables.heapRecord(lp_text.self, at: position),
-            Int(record.length) <= bytes.count, record.length <= Frame.nameLimit
+            Int(record.length) <= bytes.count, record.length <= Frame.nameLimit,
+            take(Int(record.length))
         {
             name = String(decoding: bytes.prefix(Int(record.length)), as: UTF8.self)
         }

@@ -53,6 +53,31 @@ import Testing
         #expect(snapshot.samples.contains { $0.stack.count > 2 && $0.counts.inuseObjects > 0 })
     }
 
+    /// What CPython's frames add: words of another form, and a heap.
+    @Test func `the region of a Python program is of this layout`() async throws {
+        let path = "\(BuiltProducts.root)/Fuzz/Inputs/region/python"
+        if getenv("LEAKPROF_BLESS") != nil {
+            let python = try #require(PythonInterpreter.all.last)
+            let recording = try Recording([
+                "LEAKPROF_MODE": "sampled", "LEAKPROF_INTERVAL": "256KiB",
+                "LEAKPROF_PYTHON": "only",
+            ])
+            _ = try await recording.with(
+                python.path, ["-I", "-S", "-c", "print('ready', flush=True); input()"]
+            ) { program in
+                try await program.line(startingWith: "ready")
+                program.signal(SIGKILL)
+                while (try? await program.line()) != nil {}
+            }
+            let region = try Files.bytes(of: try #require(recording.regions.first))
+            try Files.write(RegionInput.compacted(region), to: path)
+            Issue.record("rewrote \(path)")
+        }
+        let snapshot = try Region(path: path).capture(startsEpoch: false)
+        let frames = snapshot.locations.flatMap(\.frames)
+        #expect(frames.contains { $0.file == "<frozen importlib._bootstrap>" && $0.line > 0 })
+    }
+
     private func makeRegion(_ settings: [String: String]) async throws -> [UInt8] {
         let sample = try await SampleProgram.build("steady-growth.c")
         let recording = try Recording(

@@ -28,15 +28,26 @@ struct RegionInput {
         // Index 0 means none, and is not counted.
         header.nodes_off = copy(lp_node.self, at: header.nodes_off, count: header.nodes_used)
         header.nodes_capacity = header.nodes_used
-        header.counters_off = copy(
-            lp_counter.self, at: header.counters_off, count: header.counters_used)
-        header.counters_capacity = header.counters_used
+        compactCountersAndHeap()
         // The analyzer has no use for the hash table.
         header.buckets_capacity = 0
         header.buckets_off = header.statistics_off
         compactModules()
         header.region_bytes = UInt64(MemoryLayout<lp_header>.size + tables.count)
         return withUnsafeBytes(of: header) { Array($0) } + tables
+    }
+
+    /// The heap ends where the table of the counters does, and begins where a counter would.
+    private mutating func compactCountersAndHeap() {
+        let stride = UInt64(MemoryLayout<lp_counter>.stride)
+        let end = header.counters_off + UInt64(header.counters_capacity) * stride
+        let heapCounters = UInt32((UInt64(header.heap_used) * 8 + stride - 1) / stride)
+        let counters = copy(
+            lp_counter.self, at: header.counters_off, count: header.counters_used)
+        _ = copy(
+            lp_counter.self, at: end - UInt64(heapCounters) * stride, count: heapCounters)
+        header.counters_off = counters
+        header.counters_capacity = header.counters_used + heapCounters
     }
 
     /// Paths lose their directories, which are those of whoever made the input.

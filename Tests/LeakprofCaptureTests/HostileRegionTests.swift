@@ -101,9 +101,34 @@ import Testing
         #expect((snapshot.facts.recording?.statistics["damaged_records"] ?? 0) > 0)
     }
 
-    /// Makes a region of nothing but nodes and counters.
+    /// Code objects may lie over each other's names, so that some megabytes of them have gigabytes of names.
+    @Test func `code objects that share their names do not fill the memory`() throws {
+        let codes = 100_000
+        var heap: [UInt64] = []
+        for code in 0..<codes {
+            // First line and length of the name; file and length of the line table; its kind.
+            heap += [UInt64(code) | 4000 << 32, 0, UInt64(LP_LINES_NUMBERS)]
+        }
+        let bytes = Self.region(nodes: codes + 1, counters: codes + 1, heap: heap) {
+            node, counter in
+            for code in 1...codes {
+                node(code, LP_FRAME_PYTHON | UInt64(code * 3) << UInt64(LP_PYTHON_CODE_SHIFT), 0)
+                counter(code, code)
+            }
+        }
+
+        let snapshot = try capture(bytes)
+
+        #expect(snapshot.isConsistent)
+        #expect(snapshot.totals.allocObjects == Int64(codes))
+        let names = snapshot.locations.flatMap(\.frames).map(\.function)
+        #expect(names.contains { $0.utf8.count > 1000 })
+        #expect(names.reduce(0) { $0 + $1.utf8.count } < bytes.count * 8)
+    }
+
+    /// Makes a region of nothing but nodes, counters and a heap.
     private static func region(
-        nodes: Int, counters: Int,
+        nodes: Int, counters: Int, heap: [UInt64] = [],
         fill: (
             _ node: (_ index: Int, _ frame: UInt64, _ parent: Int) -> Void,
             _ counter: (_ index: Int, _ stack: Int) -> Void
@@ -116,7 +141,7 @@ import Testing
         header.epoch = 1
         var end = UInt64(MemoryLayout<lp_header>.size)
         func place(_ bytes: Int) -> UInt64 {
-            defer { end += UInt64(bytes + 7 & ~7) }
+            defer { end += UInt64((bytes + 7) & ~7) }
             return end
         }
         header.statistics_off = place(Int(LP_STAT_COUNT) * 8)
@@ -125,18 +150,26 @@ import Testing
         header.modules_off = place(0)
         header.strings_off = place(0)
         header.nodes_off = place(nodes * MemoryLayout<lp_node>.stride)
-        header.counters_off = place(counters * MemoryLayout<lp_counter>.stride)
+        let stride = MemoryLayout<lp_counter>.stride
+        let capacity = counters + (heap.count * 8 + stride - 1) / stride
+        header.counters_off = place(capacity * stride)
         header.nodes_capacity = UInt32(nodes)
         header.nodes_used = UInt32(nodes)
-        header.counters_capacity = UInt32(counters)
+        header.counters_capacity = UInt32(capacity)
         header.counters_used = UInt32(counters)
+        header.heap_used = UInt32(heap.count)
         header.region_bytes = end
         var bytes = [UInt8](repeating: 0, count: Int(end))
         bytes.withUnsafeMutableBytes { raw in
             raw.storeBytes(of: header, as: lp_header.self)
+            let heapStart = Int(header.counters_off) + capacity * stride - heap.count * 8
+            heap.withUnsafeBytes {
+                UnsafeMutableRawBufferPointer(rebasing: raw[heapStart...]).copyMemory(from: $0)
+            }
             fill { index, frame, parent in
                 var node = lp_node()
                 node.frame_low = UInt32(truncatingIfNeeded: frame)
+                node.frame_high = UInt32(frame >> 32)
                 node.parent = UInt32(parent)
                 raw.storeBytes(
                     of: node,
