@@ -55,6 +55,23 @@ import Testing
         }
     }
 
+    /// Runs Samples/python-greenlets.py: greenlet moves the native stack of a task away while others run.
+    ///
+    /// Debian's greenlet is for its own Python.
+    @Test(arguments: PythonInterpreter.all.filter { $0.path == "/usr/bin/python3" })
+    func `a greenlet's blocks are at its own lines`(python: PythonInterpreter) async throws {
+        let (snapshot, expected) = try await run("python-greenlets.py", python: python)
+        #expect(expected.count == 33)
+        check(snapshot, expected)
+        for sample in snapshot.samples {
+            let files = Set(
+                snapshot.pythonFrames(of: sample).map(\.file).filter {
+                    $0.hasPrefix("<greenlet ")
+                })
+            #expect(files.count <= 1, "\(files)")
+        }
+    }
+
     /// Runs Samples/python-names.py.
     @Test(arguments: PythonInterpreter.all)
     func `names are as long and as odd as they are`(python: PythonInterpreter) async throws {
