@@ -103,18 +103,24 @@ static uint32_t make(struct lp_thread_block *block, uint16_t owner, uint32_t sta
     return index;
 }
 
+// Whether no other thread has a block: they are claimed in order.
+static bool is_only_thread(void) {
+    return __atomic_load_n(&lp_process.first_owners[1], __ATOMIC_RELAXED) == 0;
+}
+
 uint32_t lp_counter_find(struct lp_thread_block *block, uint32_t stack, uint32_t epoch) {
     uint16_t number = block == NULL ? LP_NO_NUMBER : block->number;
     uint32_t newest = lp_load_acquire_u32(&lp_process.nodes[stack].newest_counter);
     struct found found = look_for(newest, number, epoch);
     uint32_t index = found.own;
     uint32_t used = lp_load_relaxed_u32(&lp_process.header->counters_used);
-    // Half of the table is for records of one thread; what is behind three quarters, for stacks that
-    // have none yet: an older epoch is better than no count.
-    if (index == 0 && block != NULL && used < lp_process.counters_capacity / 2)
-        index = make(block, number, stack, epoch);
+    // Half of the table is for records of one thread, as long as there are others; what is behind three
+    // quarters, for stacks that have none yet: an older epoch is better than no count.
+    bool is_scarce = used >= lp_process.counters_capacity / 4 * 3 && found.any != 0;
+    bool may_own = used < lp_process.counters_capacity / 2 || (is_only_thread() && !is_scarce);
+    if (index == 0 && block != NULL && may_own) index = make(block, number, stack, epoch);
     if (index == 0) index = found.shared;
-    if (index == 0 && found.any != 0 && used >= lp_process.counters_capacity / 4 * 3) {
+    if (index == 0 && is_scarce) {
         lp_count(LP_STAT_EPOCHS_MERGED, 1);
         return found.any;
     }
