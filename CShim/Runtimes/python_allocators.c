@@ -25,6 +25,10 @@ enum { DOMAIN_RAW, DOMAIN_MEM, DOMAIN_OBJECT, DOMAINS };
 
 static struct lp_python_allocator wrapped[DOMAINS];
 static uint32_t was_called; // since the last check; atomic
+static size_t
+    small_bytes; // pymalloc's own are blocks of at most so many bytes, 0: it is not in use; atomic
+
+#define PYMALLOC_BYTES 512U // SMALL_REQUEST_THRESHOLD in Objects/obmalloc.c
 
 struct inner {
     struct lp_entry entry;
@@ -62,21 +66,21 @@ static inline void *finish(struct inner inner, void *block, size_t size, unsigne
     return block;
 }
 
-static SLOW void *slow_malloc(void *context, size_t size, unsigned domain,
-                              const struct lp_caller *caller) {
+static inline __attribute__((always_inline)) void *
+slow_malloc(void *context, size_t size, unsigned domain, const struct lp_caller *caller) {
     struct inner inner = ENTER();
     return finish(inner, wrapped[domain].malloc(context, size), size, domain, caller);
 }
 
-static SLOW void *slow_calloc(void *context, size_t count, size_t size, unsigned domain,
-                              const struct lp_caller *caller) {
+static inline __attribute__((always_inline)) void *
+slow_calloc(void *context, size_t count, size_t size, unsigned domain, const struct lp_caller *caller) {
     struct inner inner = ENTER();
     // The product fits: CPython looks before it calls.
     return finish(inner, wrapped[domain].calloc(context, count, size), count * size, domain, caller);
 }
 
-static SLOW void *slow_realloc(void *context, void *block, size_t size, unsigned domain,
-                               const struct lp_caller *caller) {
+static inline __attribute__((always_inline)) void *
+slow_realloc(void *context, void *block, size_t size, unsigned domain, const struct lp_caller *caller) {
     struct lp_live_block withdrawn;
     struct inner inner = ENTER();
     bool was_recorded = !inner.entry.is_nested && block != NULL && lp_withdraw(block, &withdrawn);
@@ -87,60 +91,96 @@ static SLOW void *slow_realloc(void *context, void *block, size_t size, unsigned
     return finish(inner, moved, size, domain, caller);
 }
 
-static SLOW void slow_free(void *context, void *block, unsigned domain) {
+static inline __attribute__((always_inline)) void slow_free(void *context, void *block,
+                                                            unsigned domain) {
     struct inner inner = ENTER();
     if (block != NULL && !inner.entry.is_nested) lp_record_free(block);
     wrapped[domain].free(context, block);
     leave(inner);
 }
 
-// What is not recorded must still keep the inner calls from being counted once more.
-static inline __attribute__((always_inline)) void *fast_malloc(void *context, size_t size,
-                                                               unsigned domain) {
-    struct inner inner = ENTER();
-    void *block = wrapped[domain].malloc(context, size);
-    leave(inner);
-    return block;
+// What is not recorded must still keep the inner calls from being counted once more. It is not a nested
+// call: there would be no room.
+struct unrecorded {
+    uint64_t room;
+};
+
+static inline __attribute__((always_inline)) struct unrecorded begin_unrecorded(uintptr_t frame) {
+    struct unrecorded call = {lp_thread.room};
+    lp_thread.inside_next = frame;
+    lp_thread.is_inside_python = 1;
+    lp_thread.room = 0;
+    return call;
 }
 
-static inline __attribute__((always_inline)) void *fast_calloc(void *context, size_t count, size_t size,
-                                                               unsigned domain) {
-    struct inner inner = ENTER();
-    void *block = wrapped[domain].calloc(context, count, size);
-    leave(inner);
-    return block;
+static inline __attribute__((always_inline)) void end_unrecorded(struct unrecorded call) {
+    lp_thread.room = call.room;
+    lp_thread.inside_next = 0;
+    lp_thread.is_inside_python = 0;
 }
 
-static inline __attribute__((always_inline)) void *fast_realloc(void *context, void *block, size_t size,
-                                                                unsigned domain) {
-    struct inner inner = ENTER();
-    void *moved = wrapped[domain].realloc(context, block, size);
-    leave(inner);
-    return moved;
+#define BEGIN_UNRECORDED() begin_unrecorded((uintptr_t)__builtin_frame_address(0))
+
+// Of the two domains that pymalloc serves. It has its memory from mmap, so there is no inner call.
+static inline bool is_small(size_t size, unsigned domain) {
+    return domain != DOMAIN_RAW && size <= __atomic_load_n(&small_bytes, __ATOMIC_RELAXED);
 }
 
-// Whether an inner call may be on its way: then nothing is to be taken off the gap, which is 0.
+// As in interpose.c, the functions that are called begin with what it takes to see that there is
+// nothing to do, and jump on.
 #define WRAPPERS(name, domain)                                                                         \
-    static void *name##_malloc(void *context, size_t size) {                                           \
-        note_call();                                                                                   \
-        if (__builtin_expect(lp_is_not_recorded(size), 1)) return fast_malloc(context, size, domain);  \
+    static SLOW void *name##_slow_malloc(void *context, size_t size) {                                 \
         return slow_malloc(context, size, domain, CALLER);                                             \
     }                                                                                                  \
-    static void *name##_calloc(void *context, size_t count, size_t size) {                             \
-        if (__builtin_expect(lp_is_not_recorded(count * size), 1))                                     \
-            return fast_calloc(context, count, size, domain);                                          \
+    static SLOW void *name##_slow_calloc(void *context, size_t count, size_t size) {                   \
         return slow_calloc(context, count, size, domain, CALLER);                                      \
     }                                                                                                  \
-    static void *name##_realloc(void *context, void *block, size_t size) {                             \
-        if (__builtin_expect(!lp_filter_may_hold(block) && lp_is_not_recorded(size), 1))               \
-            return fast_realloc(context, block, size, domain);                                         \
+    static SLOW void *name##_slow_realloc(void *context, void *block, size_t size) {                   \
         return slow_realloc(context, block, size, domain, CALLER);                                     \
+    }                                                                                                  \
+    static SLOW void name##_slow_free(void *context, void *block) {                                    \
+        slow_free(context, block, domain);                                                             \
+    }                                                                                                  \
+    static SLOW void *name##_unrecorded_malloc(void *context, size_t size) {                           \
+        struct unrecorded call = BEGIN_UNRECORDED();                                                   \
+        void *block = wrapped[domain].malloc(context, size);                                           \
+        end_unrecorded(call);                                                                          \
+        return block;                                                                                  \
+    }                                                                                                  \
+    static SLOW void *name##_unrecorded_calloc(void *context, size_t count, size_t size) {             \
+        struct unrecorded call = BEGIN_UNRECORDED();                                                   \
+        void *block = wrapped[domain].calloc(context, count, size);                                    \
+        end_unrecorded(call);                                                                          \
+        return block;                                                                                  \
+    }                                                                                                  \
+    static SLOW void *name##_unrecorded_realloc(void *context, void *block, size_t size) {             \
+        struct unrecorded call = BEGIN_UNRECORDED();                                                   \
+        void *moved = wrapped[domain].realloc(context, block, size);                                   \
+        end_unrecorded(call);                                                                          \
+        return moved;                                                                                  \
+    }                                                                                                  \
+    static void *name##_malloc(void *context, size_t size) {                                           \
+        note_call();                                                                                   \
+        if (__builtin_expect(!lp_is_not_recorded(size), 0)) return name##_slow_malloc(context, size);  \
+        if (is_small(size, domain)) return wrapped[domain].malloc(context, size);                      \
+        return name##_unrecorded_malloc(context, size);                                                \
+    }                                                                                                  \
+    static void *name##_calloc(void *context, size_t count, size_t size) {                             \
+        if (__builtin_expect(!lp_is_not_recorded(count * size), 0))                                    \
+            return name##_slow_calloc(context, count, size);                                           \
+        if (is_small(count * size, domain)) return wrapped[domain].calloc(context, count, size);       \
+        return name##_unrecorded_calloc(context, count, size);                                         \
+    }                                                                                                  \
+    static void *name##_realloc(void *context, void *block, size_t size) {                             \
+        if (__builtin_expect(lp_filter_may_hold(block) || !lp_is_not_recorded(size), 0))               \
+            return name##_slow_realloc(context, block, size);                                          \
+        return name##_unrecorded_realloc(context, block, size);                                        \
     }                                                                                                  \
     static void name##_free(void *context, void *block) {                                              \
         if (__builtin_expect(!lp_filter_may_hold(block), 1)) {                                         \
             wrapped[domain].free(context, block);                                                      \
         } else {                                                                                       \
-            slow_free(context, block, domain);                                                         \
+            name##_slow_free(context, block);                                                          \
         }                                                                                              \
     }
 
@@ -154,9 +194,17 @@ static const struct lp_python_allocator wrappers[DOMAINS] = {
     {NULL, object_malloc, object_calloc, object_realloc, object_free},
 };
 
+// pymalloc serves two domains by the same function, and nothing of CPython's that does has no context.
+static bool is_pymalloc_wrapped(void) {
+    const struct lp_python_allocator *mem = &wrapped[DOMAIN_MEM], *object = &wrapped[DOMAIN_OBJECT];
+    return mem->malloc == object->malloc && mem->malloc != wrapped[DOMAIN_RAW].malloc &&
+           mem->context == NULL && object->context == NULL;
+}
+
 bool lp_python_wrap_allocators(const struct lp_python_layout *layout) {
     if (lp_python.get_allocator == NULL || lp_python.set_allocator == NULL) return false;
     lp_live_expect_close_blocks(&lp_process.live, !layout->is_free_threaded);
+    __atomic_store_n(&small_bytes, 0, __ATOMIC_RELAXED);
     for (int domain = 0; domain < DOMAINS; domain++) {
         struct lp_python_allocator now = {NULL, NULL, NULL, NULL, NULL};
         lp_python.get_allocator(domain, &now);
@@ -166,6 +214,7 @@ bool lp_python_wrap_allocators(const struct lp_python_layout *layout) {
         wrapper.context = now.context;
         lp_python.set_allocator(domain, &wrapper);
     }
+    __atomic_store_n(&small_bytes, is_pymalloc_wrapped() ? PYMALLOC_BYTES : 0, __ATOMIC_RELAXED);
     return true;
 }
 
