@@ -18,6 +18,7 @@
 #include "modules.h"
 #include "process.h"
 #include "python.h"
+#include "python_code.h"
 #include "python_stack.h"
 #include "stack_table.h"
 
@@ -33,6 +34,32 @@ static void add(struct mix *mix, uint64_t word) {
     if (mix->is_lost || word == 0) return;
     mix->node = lp_stack_child(mix->node, word);
     mix->is_lost = mix->node == 0;
+}
+
+// All that decides on the step: what else would have to be looked up is the code object's, which its
+// address and the generation stand for.
+static uint64_t step_of(const struct mix *mix, const struct lp_python_frame *frame) {
+    const uint64_t factor = 0x9e3779b97f4a7c15ULL;
+    uint32_t generation =
+        lp_load_acquire_u32(lp_python_generation_of(lp_python_code_of(frame->code_word)));
+    uint64_t step = ((uint64_t)generation << 32 | mix->node) * factor;
+    step = ((step ^ step >> 29) ^ frame->code_word) * factor;
+    return ((step ^ step >> 29) ^ frame->at_word) * factor;
+}
+
+// Adds a Python frame. Programs go the same ways again and again: what was found out once about a step
+// needs no looking up of code object, line and node.
+static void add_python(struct mix *mix, struct lp_python_frame *frame) {
+    if (mix->is_lost) return;
+    uint64_t step = step_of(mix, frame);
+    uint32_t known = lp_python_known_step(step);
+    if (known != 0) {
+        mix->node = known;
+        return;
+    }
+    bool is_lasting;
+    add(mix, lp_python_word(mix->layout, frame, &is_lasting));
+    if (is_lasting && !mix->is_lost) lp_python_note_step(step, mix->node);
 }
 
 static bool is_evaluation(const struct lp_thread_block *block, uint32_t i) {
@@ -72,7 +99,7 @@ static void add_run(struct mix *mix, uint32_t run) {
     for (; mix->python < block->python_count; mix->python++) {
         struct lp_python_frame *frame = &block->python[mix->python];
         if (frame->runs > run) return;
-        add(mix, lp_python_word(mix->layout, frame));
+        add_python(mix, frame);
         frame->node = mix->node;
     }
 }

@@ -21,6 +21,7 @@
 uint64_t lp_python_code_bits[LP_PYTHON_CODE_BITS / 64];
 
 static uint32_t generation; // atomic
+uint32_t lp_python_generations[LP_PYTHON_GENERATIONS];
 
 // Which code object is described where. A code object is known again by its address and by what it
 // refers to; what is freed is struck out, so the rest of the key only matters where frees are not seen.
@@ -41,14 +42,15 @@ struct file_slot {
 
 #define FILE_SLOTS 8192U
 
-// What was found out about offsets of code objects last. Both words are written by several threads: the
-// first is what was asked xor the second, so that words which do not belong together answer nothing.
-struct known_line {
+// What was found out last. Both words are written by several threads: the first is what was asked xor
+// the second, so that words which do not belong together answer nothing.
+struct known {
     uint64_t mixed;  // atomic
-    uint64_t answer; // atomic
+    uint64_t answer; // not 0, or what was never asked would be the answer to 0; atomic
 };
 
 #define KNOWN_LINES 32768U
+#define KNOWN_STEPS 16384U
 
 // How far a long table was gone through: its code mostly goes on from there.
 struct cursor {
@@ -62,7 +64,8 @@ struct cursor {
 struct lp_python_codes {
     struct slot slots[SLOTS];
     struct file_slot files[FILE_SLOTS];
-    struct known_line lines[KNOWN_LINES];
+    struct known lines[KNOWN_LINES]; // places by code object and offset
+    struct known steps[KNOWN_STEPS]; // see lp_python_known_step()
     struct cursor cursors[CURSORS];
 };
 
@@ -273,26 +276,48 @@ static uint64_t find_place(struct lp_python_codes *table, const struct lp_python
     return LP_PYTHON_LINE | (uint32_t)(line + *(const int32_t *)(code + layout->code_first_line));
 }
 
+// One of two places, of which the second gets what was in the first.
+static struct known *place_of(struct known *places, uint32_t count, uint64_t question) {
+    return &places[mix(0, question) >> 32 & (count - 2)];
+}
+
+static uint64_t recall(const struct known *known, uint64_t question) {
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t answer = lp_load_relaxed_u64(&known[i].answer);
+        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question) return answer;
+    }
+    return 0;
+}
+
+static void note(struct known *known, uint64_t question, uint64_t answer) {
+    lp_store_relaxed_u64(&known[1].answer, lp_load_relaxed_u64(&known[0].answer));
+    lp_store_relaxed_u64(&known[1].mixed, lp_load_relaxed_u64(&known[0].mixed));
+    lp_store_relaxed_u64(&known[0].answer, answer);
+    lp_store_relaxed_u64(&known[0].mixed, question ^ answer);
+}
+
 uint64_t lp_python_code_place(const struct lp_python_layout *layout, uintptr_t code, uint32_t position,
                               uint32_t offset) {
     struct lp_python_codes *table = codes();
     if (table == NULL || word_at(code, layout->code_lines) == 0) return (uint64_t)offset + 1;
     // Its place in the heap is a code object's for good.
     uint64_t question = (uint64_t)position << 32 | offset;
-    // One of two places, of which the second gets what was in the first.
-    struct known_line *known = &table->lines[mix(0, question) >> 32 & (KNOWN_LINES - 2)];
-    uint64_t answer;
-    for (unsigned i = 0; i < 2; i++) {
-        answer = lp_load_relaxed_u64(&known[i].answer);
-        // Answers are not 0, or what was never asked would be the answer to 0.
-        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question) return answer;
-    }
+    struct known *known = place_of(table->lines, KNOWN_LINES, question);
+    uint64_t answer = recall(known, question);
+    if (answer != 0) return answer;
     answer = find_place(table, layout, code, position, offset);
-    lp_store_relaxed_u64(&known[1].answer, lp_load_relaxed_u64(&known[0].answer));
-    lp_store_relaxed_u64(&known[1].mixed, lp_load_relaxed_u64(&known[0].mixed));
-    lp_store_relaxed_u64(&known->answer, answer);
-    lp_store_relaxed_u64(&known->mixed, question ^ answer);
+    note(known, question, answer);
     return answer;
+}
+
+uint32_t lp_python_known_step(uint64_t step) {
+    struct lp_python_codes *table = codes();
+    return table == NULL ? 0 : (uint32_t)recall(place_of(table->steps, KNOWN_STEPS, step), step);
+}
+
+void lp_python_note_step(uint64_t step, uint32_t node) {
+    struct lp_python_codes *table = codes();
+    if (table != NULL) note(place_of(table->steps, KNOWN_STEPS, step), step, node);
 }
 
 void lp_python_code_freed(const void *block) {
@@ -306,6 +331,7 @@ void lp_python_code_freed(const void *block) {
             continue;
         lp_filter_remove((uintptr_t)block);
         lp_add_relaxed_u32(&generation, 1);
+        lp_add_relaxed_u32(lp_python_generation_of((uintptr_t)block), 1);
     }
 }
 

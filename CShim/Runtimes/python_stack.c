@@ -31,11 +31,6 @@ static bool is_internal(const struct lp_python_layout *layout, uintptr_t frame) 
            *(const uint8_t *)(frame + layout->frame_flag) >= layout->first_internal_owner;
 }
 
-// A code object's address; the low bits are the interpreter's own.
-static uintptr_t code_of(uint64_t word) {
-    return word & ~(uintptr_t)3;
-}
-
 static struct lp_python_frame read_frame(const struct lp_python_layout *layout, uintptr_t frame) {
     struct lp_python_frame read = {
         .frame = frame,
@@ -48,7 +43,7 @@ static struct lp_python_frame read_frame(const struct lp_python_layout *layout, 
         read.begins_run = true;
         return read;
     }
-    uintptr_t code = code_of(read.code_word);
+    uintptr_t code = lp_python_code_of(read.code_word);
     // A frame that is being made, or of something that is no function.
     if (code == 0 || word_at(code, layout->type) != lp_python.code_type) return read;
     read.is_of_function = true;
@@ -73,12 +68,22 @@ static bool follow(struct walk *walk, const struct lp_python_layout *layout, uin
     const struct lp_python_frame *outermost = walk->block->python;
     int32_t index = (int32_t)from;
     // The kept frames are each other's callers, so their addresses need not be waited for.
-    for (; index >= 0; index--) {
-        const struct lp_python_frame *kept = outermost + index;
-        uint64_t changed = (*(const uint64_t *)(kept->frame + code) ^ kept->code_word) |
-                           (*(const uint64_t *)(kept->frame + at) ^ kept->at_word) |
-                           (*(const uint64_t *)(kept->frame + back) ^ kept->back_word);
-        if (changed != 0) break;
+    if (layout->position == LP_PYTHON_POINTER) {
+        // An instruction's address is of one code object alone.
+        for (; index >= 0; index--) {
+            const struct lp_python_frame *kept = outermost + index;
+            uint64_t changed = (*(const uint64_t *)(kept->frame + at) ^ kept->at_word) |
+                               (*(const uint64_t *)(kept->frame + back) ^ kept->back_word);
+            if (changed != 0) break;
+        }
+    } else {
+        for (; index >= 0; index--) {
+            const struct lp_python_frame *kept = outermost + index;
+            uint64_t changed = (*(const uint64_t *)(kept->frame + code) ^ kept->code_word) |
+                               (*(const uint64_t *)(kept->frame + at) ^ kept->at_word) |
+                               (*(const uint64_t *)(kept->frame + back) ^ kept->back_word);
+            if (changed != 0) break;
+        }
     }
     *frame = index < 0 ? outermost[0].back_word : outermost[index].frame;
     if (index < 0 && *frame == 0) return true;
@@ -182,26 +187,35 @@ static int64_t offset_of(const struct lp_python_layout *layout, const struct lp_
     case LP_PYTHON_BYTES: return (int32_t)frame->at_word;
     case LP_PYTHON_UNITS: return (int64_t)(int32_t)frame->at_word * 2;
     default:
-        return (int64_t)(frame->at_word - bytecode_of(layout, code_of(frame->code_word), frame->frame));
+        return (int64_t)(frame->at_word -
+                         bytecode_of(layout, lp_python_code_of(frame->code_word), frame->frame));
     }
 }
 
-// Whether the function itself has not begun: its cells and its generator are being made. CPython counts
-// that as its caller's doing.
-static bool is_beginning(const struct lp_python_layout *layout, const struct lp_python_frame *frame,
-                         int64_t offset) {
+// Whether the instruction is before those of the function itself: if so, its cells and its generator
+// are being made, which CPython counts as its caller's doing, or the generator begins.
+static bool is_at_beginning(const struct lp_python_layout *layout, const struct lp_python_frame *frame,
+                            int64_t offset) {
     if (layout->code_traceable == LP_PYTHON_ABSENT) return false;
-    int32_t first = *(const int32_t *)(code_of(frame->code_word) + layout->code_traceable);
-    return offset < 2 * (int64_t)first &&
-           *(const uint8_t *)(frame->frame + layout->frame_owner) != OWNED_BY_GENERATOR;
+    int32_t first = *(const int32_t *)(lp_python_code_of(frame->code_word) + layout->code_traceable);
+    return offset < 2 * (int64_t)first;
 }
 
-uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_frame *frame) {
+static bool is_of_generator(const struct lp_python_layout *layout,
+                            const struct lp_python_frame *frame) {
+    return *(const uint8_t *)(frame->frame + layout->frame_owner) == OWNED_BY_GENERATOR;
+}
+
+uint64_t lp_python_word(const struct lp_python_layout *layout, struct lp_python_frame *frame,
+                        bool *is_lasting) {
+    *is_lasting = false;
     if (!frame->is_of_function) return 0;
     int64_t offset = offset_of(layout, frame);
-    if (is_beginning(layout, frame, offset)) return 0;
-    uintptr_t code = code_of(frame->code_word);
+    bool is_beginning = is_at_beginning(layout, frame, offset);
+    if (is_beginning && !is_of_generator(layout, frame)) return 0;
+    uintptr_t code = lp_python_code_of(frame->code_word);
     if (frame->code == UINT32_MAX) frame->code = lp_python_code(layout, code);
+    *is_lasting = !is_beginning && frame->code != 0;
     uint64_t place = 0;
     if (offset >= 0 && offset < INT32_MAX) {
         place = frame->code == 0 ? (uint64_t)offset + 1

@@ -88,21 +88,28 @@ import Testing
         #expect(report.contains("note: Python 3.99 is not known"))
     }
 
-    /// Runs Samples/python-many-functions.py.
-    @Test func `functions that the region has no room for are counted, and reports say so`()
-        async throws
-    {
+    /// Runs Samples/python-many-functions.py in a region that is full of stacks before it begins, and in one that has
+    /// room for all stacks but not for its functions' names.
+    @Test(
+        arguments: [
+            ("256KiB", "stacks_lost", " allocations have no stack"),
+            (
+                "2MiB", "python_functions_lost",
+                " times there was no room for a Python function's name"
+            ),
+        ])
+    func `what the region has no room for is counted, and reports say so`(
+        region: String, statistic: String, words: String
+    ) async throws {
         let python = try #require(PythonInterpreter.all.first)
-        let recording = try Recording(["LEAKPROF_REGION_SIZE": "256KiB"])
+        let recording = try Recording(["LEAKPROF_REGION_SIZE": region])
         let program = "\(BuiltProducts.root)/Samples/python-many-functions.py"
         let (snapshot, status) = try await recording.snapshotWhenReady(
             python.path, ["-B", program])
         #expect(status == 0)
-        #expect(snapshot.statistic("python_functions_lost") > 0)
-        #expect(snapshot.statistic("stacks_lost") > 0)
+        #expect(snapshot.statistic(statistic) > 0)
         let report = try await Programs.succeed(
             BuiltProducts.leakprof, ["top", recording.directory.path + "/snapshot"])
-        #expect(report.contains(" times there was no room for a Python function's name"))
-        #expect(report.contains(" allocations have no stack"))
+        #expect(report.contains(words))
     }
 }
