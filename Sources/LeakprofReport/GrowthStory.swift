@@ -45,6 +45,8 @@ package struct GrowthStory: Sendable {
     /// Of how many rows the source is shown.
     private static let excerptsLimit = 3
 
+    /// What growth is divided by as well.
+    let divisor: Divisor?
     /// Rows of the tables in Markdown; HTML has ten times as many.
     let limit: Int
 
@@ -52,6 +54,7 @@ package struct GrowthStory: Sendable {
     package init(
         _ snapshots: [(name: String, snapshot: Snapshot)], grouping: Grouping = Grouping(),
         sort: SortKey = .size, sampleType: SampleType = .inuseSpace, limit: Int = 10,
+        divisor: Divisor? = nil, producer: String = "leakprof",
         excerpt: (_ file: String, _ line: Int64) -> Excerpt? = { _, _ in nil }
     ) {
         let first = snapshots.first ?? ("", Snapshot())
@@ -64,13 +67,15 @@ package struct GrowthStory: Sendable {
                 sampleType: sampleType)
         }
         self.limit = limit
+        self.divisor = divisor
         groupBy = grouping.groupBy
         diff = compare(grouping.groupBy)
         others = GroupBy.allCases.filter { $0 != grouping.groupBy && $0 != .stack }
             .map { ($0, compare($0)) }
         graph = FlameGraph(
             base: first.snapshot, current: last.snapshot, names: (first.name, last.name),
-            filters: grouping.filters, sampleType: sampleType)
+            filters: grouping.filters, sampleType: sampleType,
+            style: FlameGraph.Style(producer: producer), divisor: divisor)
         moments = snapshots.map { name, snapshot in
             let report = TopReport(of: snapshot, grouping: grouping, sampleType: sampleType)
             return Moment(name: name, facts: snapshot.facts, live: report.totals)
@@ -100,12 +105,19 @@ package struct GrowthStory: Sendable {
     }
 
     /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s); …`.
-    var headline: String { TextReport.headline(diff) }
+    var headline: String {
+        TextReport.headline(diff) + (divisor.map { TextReport.share(of: diff, $0) } ?? "")
+    }
 
     /// What makes the numbers less than exact and complete.
     var cautions: [String] {
         let lines = TextReport.cautions(diff) + TextReport.warnings(last.facts)
-        return lines.map { $0.hasPrefix("note: ") ? String($0.dropFirst(6)) : $0 }
+        return graph.alarms.map(Self.sentence)
+            + lines.map { $0.hasPrefix("note: ") ? String($0.dropFirst(6)) : $0 }
+    }
+
+    private static func sentence(_ text: String) -> String {
+        text.prefix(1).uppercased() + text.dropFirst() + "."
     }
 
     /// Where most of the growth was allocated: `92 % of all growth was allocated at cache.cpp:42, in Cache::put`.

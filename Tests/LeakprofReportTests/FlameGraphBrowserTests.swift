@@ -79,6 +79,17 @@ import Testing
         #expect(Array(results[3...]) == ["#path=main;serve", "#path=main", ""])
     }
 
+    @Test func `the way back, the buttons and the graph's name are one below the other`()
+        async throws
+    {
+        let edges =
+            #"{"eval": "['.scale', '.bar', '.crumbs', '.panel .head', '.panel .f'].map(s => document.querySelector(s).getBoundingClientRect()).flatMap(r => [Math.round(r.top), Math.round(r.bottom)]).join(' ')"}"#
+        let results = try await open("#path=main;serve", steps: [edges])
+        let numbers = results[0].split(separator: " ").compactMap { Int($0) }
+        #expect(numbers.count == 10)
+        #expect(numbers == numbers.sorted(), "\(numbers)")
+    }
+
     @Test func `clicks zoom, and what is above leads back`() async throws {
         let results = try await open(
             steps: [

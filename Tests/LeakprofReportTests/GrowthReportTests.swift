@@ -1,3 +1,4 @@
+import FoundationEssentials
 import LeakprofAnalysis
 import LeakprofModel
 import LeakprofReport
@@ -72,6 +73,99 @@ import Testing
         }
     }
 
+    @Test func `what makes the snapshots doubtful to compare is said`() {
+        var other = ReportFixture.current
+        other.mappings[0].buildID = "99887766554433221100"
+        let story = story([("a", ReportFixture.base), ("b", other)])
+        let words = "The binary differs between A and B (build 00112233 and 99887766)."
+        #expect(String(decoding: HTMLReport.bytes(of: story), as: UTF8.self).contains(words))
+        #expect(text(of: [("a", ReportFixture.base), ("b", other)]).contains("Note: The binary"))
+    }
+
+    @Test func `blocks that are left of those allocated since are in the table, if that is known`()
+    {
+        let page = String(decoding: HTMLReport.bytes(of: story()), as: UTF8.self)
+        #expect(page.contains(">new and live</th>"))
+        #expect(page.contains("<td class=\"number\" data-value=\"2000\">2000 of 2000</td>"))
+        var other = ReportFixture.current
+        other.facts.process?.pid = 5000
+        let runs = story([("a", ReportFixture.base), ("b", other)])
+        let document = String(decoding: HTMLReport.bytes(of: runs), as: UTF8.self)
+        #expect(!document.contains("new and live"))
+    }
+
+    /// Opens the page as a person would; it must be silent and ask for nothing.
+    private func open(_ story: GrowthStory, steps: [String]) async throws -> [String] {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        try Files.write(HTMLReport.bytes(of: story), to: directory.path + "/report.html")
+        var results = try await Browser.run(directory.path + "/report.html", steps: steps)
+        #expect(results.popLast() == "[]", "nothing is asked from anywhere else")
+        #expect(results.popLast() == "[]", "nothing is said on the console")
+        return results
+    }
+
+    @Test func `nothing of the page is light in the dark`() async throws {
+        let backgrounds =
+            #"{"eval": "[document.body, document.querySelector('iframe').contentDocument.body].map(b => getComputedStyle(b).backgroundColor).join(' ')"}"#
+        let results = try await open(
+            story(), steps: [#"{"dark": false}"#, backgrounds, #"{"dark": true}"#, backgrounds])
+        #expect(
+            results == [
+                "rgb(255, 255, 255) rgb(255, 255, 255)", "rgb(22, 25, 29) rgb(28, 31, 36)",
+            ])
+    }
+
+    @Test func `a narrow page is no wider than its window, and its names are in one piece`()
+        async throws
+    {
+        // What is wider than the window is scrolled where it is.
+        let overflow =
+            #"{"eval": "document.documentElement.scrollWidth - document.documentElement.clientWidth"}"#
+        let lines =
+            #"{"eval": "Math.max(...[...document.querySelectorAll('thead th')].map(c => c.offsetHeight))"}"#
+        let results = try await open(story(), steps: [#"{"width": 600}"#, overflow, lines])
+        #expect(results[0] == "0")
+        #expect((Int(results[1]) ?? 999) < 40, "\(results)")
+    }
+
+    @Test func `the graph's frame is as high as the graph, also after it grew`() async throws {
+        let heights =
+            #"{"eval": "(f => [f.clientHeight - f.contentDocument.querySelector('svg').clientHeight, f.contentDocument.querySelector('svg').clientHeight])(document.querySelector('iframe')).join(' ')"}"#
+        let settled =
+            #"{"eval": "new Promise(done => { const f = document.querySelector('iframe'); let left = 300; const look = () => f.style.height || !left-- ? done() : requestAnimationFrame(look); look(); })", "waits": true}"#
+        // Callers above and callees below one function are fewer rows.
+        let pivot =
+            #"{"eval": "new Promise(done => { const f = document.querySelector('iframe'), seen = f.clientHeight; new ResizeObserver((e, o) => { if (f.clientHeight !== seen) { o.disconnect(); done(); } }).observe(f); let left = 300; const look = () => left-- ? requestAnimationFrame(look) : done(); look(); const at = [...f.contentDocument.querySelectorAll('.f')].find(n => n.getAttribute('aria-label').startsWith('load')); at.focus(); at.dispatchEvent(new KeyboardEvent('keydown', { key: 'p', bubbles: true })); })", "waits": true}"#
+        let results = try await open(story(), steps: [settled, heights, pivot, heights])
+        let before = results[1].split(separator: " ").compactMap { Int($0) }
+        let after = results[3].split(separator: " ").compactMap { Int($0) }
+        try #require(before.count == 2 && after.count == 2)
+        #expect(before[0] == 16 && after[0] == 16, "\(results)")
+        #expect(after[1] < before[1], "\(results)")
+    }
+
+    @Test func `names below the curve do not run into each other`() async throws {
+        let boxes =
+            #"{"eval": "JSON.stringify([...document.querySelectorAll('section > svg .tick')].map(t => t.getBoundingClientRect()).map(r => [r.left, r.right, r.top, r.bottom]))"}"#
+        var snapshots = (1...20).map { number in
+            var snapshot = ReportFixture.base
+            snapshot.facts.capturedAt += Int64(number) * 60_000_000_000
+            return (name: "service-snapshot-\(number)", snapshot: snapshot)
+        }
+        snapshots.append(("a-name-of-a-snapshot-that-is-rather-long", ReportFixture.current))
+        let results = try await open(story(snapshots), steps: [boxes])
+        let found = try JSONDecoder().decode([[Double]].self, from: Data(results[0].utf8))
+        #expect(found.count > 8, "the axis, the first, the last, and some between")
+        func overlap(_ box: [Double], _ other: [Double]) -> Bool {
+            box[0] < other[1] && other[0] < box[1] && box[2] < other[3] && other[2] < box[3]
+        }
+        var overlaps: [[Double]] = []
+        for (index, box) in found.enumerated() {
+            overlaps += found[..<index].filter { overlap($0, box) }
+        }
+        #expect(overlaps.isEmpty, "\(overlaps)")
+    }
+
     /// What the browser makes of the page after `actions`, a script, has run in it.
     private func dump(_ actions: String) async throws -> String {
         let directory = try TemporaryDirectory(in: "/tmp")
@@ -92,7 +186,7 @@ import Testing
 
     /// The first cells of the rows of the first table of sites that are shown.
     private func shownSites(_ document: String) throws -> [Substring] {
-        let start = try #require(document.firstRange(of: "class=\"sites\"")).upperBound
+        let start = try #require(document.firstRange(of: "class=\"sites ")).upperBound
         let end = try #require(document[start...].firstRange(of: "</table>")).lowerBound
         return document[start..<end].split(separator: "<tr").dropFirst(2).compactMap { row in
             guard !row.hasPrefix(" hidden"), let open = row.firstRange(of: "<td>") else {

@@ -39,6 +39,24 @@
     });
   }
 
+  // Zooming and unfolding change how high the graph is.
+  Array.from(document.querySelectorAll("iframe")).forEach(function (frame) {
+    function fit() {
+      var graph = frame.contentDocument && frame.contentDocument.querySelector("svg");
+      if (!graph || !window.ResizeObserver) return;
+      new ResizeObserver(function () {
+        // Later: what is measured here must not change while it is.
+        requestAnimationFrame(function () {
+          // Around the graph are the frame's border, and a scroll bar where the graph is too wide.
+          var around = frame.offsetHeight - frame.clientHeight + 16;
+          frame.style.height = graph.getBoundingClientRect().height + around + "px";
+        });
+      }).observe(graph);
+    }
+    frame.addEventListener("load", fit);
+    fit();
+  });
+
   var filter = document.getElementById("filter");
   filter.addEventListener("input", function () {
     var wanted = filter.value.toLowerCase();
