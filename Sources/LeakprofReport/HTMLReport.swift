@@ -112,7 +112,8 @@ package enum HTMLReport {
         }
         return section(
             "Sites",
-            "<p class=\"filter\"><label>filter <input type=\"search\" id=\"filter\"></label></p>\n"
+            "<p class=\"filter\"><label>filter <input type=\"search\" id=\"filter\" placeholder=\"/\"></label> "
+                + "<span id=\"matches\" role=\"status\" class=\"quiet\"></span></p>\n"
                 + tables.joined(separator: "\n"))
     }
 
@@ -158,7 +159,7 @@ package enum HTMLReport {
         return table(
             titles, numbers: 2..<titles.count, rows: Array(rows), isSortable: true)
             + (more > 0
-                ? "\n<p class=\"quiet\">and \(Quantity.grouped(Int64(more))) more with smaller changes</p>"
+                ? "\n<p class=\"quiet\">and \(Quantity.grouped(Int64(more))) more with smaller changes; --limit shows more</p>"
                 : "")
     }
 

@@ -167,7 +167,8 @@ import Testing
     }
 
     /// What the browser makes of the page after `actions`, a script, has run in it.
-    private func dump(_ actions: String) async throws -> String {
+    /// With `settles`, also what was put off until it would be drawn.
+    private func dump(_ actions: String, settles: Bool = false) async throws -> String {
         let directory = try TemporaryDirectory(in: "/tmp")
         let page = String(decoding: HTMLReport.bytes(of: story()), as: UTF8.self)
         let listener =
@@ -180,6 +181,7 @@ import Testing
             [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                 "--user-data-dir=\(directory.path)/profile", "--dump-dom",
+                settles ? "--virtual-time-budget=1000" : "--mute-audio",
                 "file://\(directory.path)/report.html",
             ], environment: ["HOME": directory.path])
     }
@@ -209,9 +211,67 @@ import Testing
             """
             var field = document.getElementById('filter'); field.value = 'BUF';
             field.dispatchEvent(new Event('input'));
-            """)
+            """, settles: true)
         #expect(try shownSites(filtered) == ["buf.c:1"])
         for document in [byName, filtered] { #expect(!document.contains("<title>error")) }
+    }
+
+    @Test func `tables are filtered and sorted with the keyboard`() async throws {
+        let rows =
+            #"{"eval": "[...document.querySelector('table.sites').tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[0].textContent).join(' ')"}"#
+        let drawn =
+            #"{"eval": "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))", "waits": true}"#
+        let results = try await open(
+            story(),
+            steps: [
+                rows, #"{"key": "/"}"#, #"{"key": "B"}"#, #"{"key": "u"}"#, drawn, rows,
+                #"{"eval": "document.getElementById('matches').textContent"}"#,
+                #"{"key": "Backspace"}"#, #"{"key": "Backspace"}"#, drawn, rows,
+                #"{"eval": "document.getElementById('matches').textContent"}"#,
+                #"{"eval": "document.querySelector('th button').focus()"}"#,
+                #"{"key": "Enter"}"#, rows, #"{"key": "Enter"}"#, rows,
+            ])
+        let all = results[0].split(separator: " ")
+        #expect(all.count == 3)
+        #expect(results[2] == "buf.c:1")
+        #expect(
+            results[3] == "by line: 1 of 3, by function: 1 of 3, by file: 1 of 3, by module: 0 of 1"
+        )
+        #expect(results[5] == results[0])
+        #expect(results[6] == "")
+        #expect(results[8].split(separator: " ") == all.sorted())
+        #expect(results[9].split(separator: " ") == all.sorted().reversed())
+    }
+
+    @Test func `of a long table, the first rows are shown until all are asked for`() async throws {
+        func snapshot(_ blocks: Int64) -> Snapshot {
+            var fixture = SnapshotFixture()
+            for site in 0..<600 {
+                fixture.add(
+                    ["main m.c:1", "put\(site) c.c:\(site + 1)"], blocks: blocks,
+                    size: 4096 + Int64(site))
+            }
+            return fixture.snapshot
+        }
+        let story = GrowthStory([("a", snapshot(10)), ("b", snapshot(30))], limit: 100)
+        // How many rows are shown, the first of them, and what is said about it.
+        let shown =
+            #"{"eval": "(r => r.length + ' ' + r[0].cells[0].textContent + ' ' + document.getElementById('matches').textContent)([...document.querySelector('table.sites').tBodies[0].rows].filter(r => !r.hidden))"}"#
+        let results = try await open(
+            story,
+            steps: [
+                shown, #"{"eval": "document.querySelector('th button').focus()"}"#,
+                #"{"key": "Enter"}"#, #"{"key": "Enter"}"#, shown,
+                #"{"eval": "[...document.querySelectorAll('button')].find(b => b.textContent === 'show all').click()"}"#,
+                shown, #"{"scripts": false}"#,
+                #"{"eval": "document.querySelector('table.sites').tBodies[0].rows.length + ' ' + document.querySelectorAll('[hidden]').length"}"#,
+            ])
+        let note =
+            "by line: 600 of 600 (the first 500 are shown), by function: 600 of 600 (the first 500 are shown)"
+        #expect(results[0].hasPrefix("500 c.c:600 \(note)"))
+        #expect(results[2].hasPrefix("500 c.c:99 \(note)"))
+        #expect(results[4] == "600 c.c:99 ")
+        #expect(results[5] == "600 0")
     }
 
     @Test func `the graph is in the page, and its script runs`() async throws {
