@@ -207,7 +207,7 @@ package struct FlameGraph: Sendable {
     static func percent(_ part: Int64, of whole: Int64) -> String {
         guard whole != 0 else { return "0 %" }
         let share = Double(part) / Double(whole) * 100
-        if share > 0 && share < 0.05 { return "under 0.1 %" }
+        if share > 0 && share < 0.05 { return "< 0.1 %" }
         return Quantity.fixed(share, share.magnitude < 10 ? 1 : 0) + " %"
     }
 }

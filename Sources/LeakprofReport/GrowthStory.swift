@@ -93,6 +93,12 @@ package struct GrowthStory: Sendable {
         self.excerpts = excerpts
     }
 
+    /// Some profiles have bytes alone.
+    var knowsBlocks: Bool {
+        let measures = Measures(diff.sampleType)
+        return measures.count(diff.base) > 0 || measures.count(diff.current) > 0
+    }
+
     // MARK: Sentences
 
     var first: Moment { moments[0] }
@@ -123,7 +129,11 @@ package struct GrowthStory: Sendable {
     /// Where most of the growth was allocated: `92 % of all growth was allocated at cache.cpp:42, in Cache::put`.
     var culprit: String {
         guard let row = grown.first else {
-            return "No site grew by more than the error of the counts."
+            let more = diff.rows.count { Measures(diff.sampleType).size($0.change) > 0 }
+            return more == 0
+                ? "Nothing grew."
+                : "None of the \(Quantity.grouped(Int64(more))) that grew stands out: "
+                    + "each is under 0.1 % of all changes, or within the sampling error."
         }
         let share = FlameGraph.percent(Measures(diff.sampleType).size(row.change), of: growth)
         return "\(share) of all growth was allocated at \(row.key.label)\(Self.function(row))."

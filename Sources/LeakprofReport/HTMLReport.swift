@@ -59,7 +59,7 @@ package enum HTMLReport {
                 moment.name, GrowthStory.time(moment.facts.capturedAt),
                 moment.facts.duration > 0 ? Quantity.duration(moment.facts.duration) : "",
                 Quantity.precise(moment.live.inuseSpace),
-                Quantity.grouped(moment.live.inuseObjects),
+                moment.live.inuseObjects > 0 ? Quantity.grouped(moment.live.inuseObjects) : "",
                 moment.facts.process?.residentBytes.map { Quantity.precise($0) } ?? "",
                 moment.facts.recording.map(TextReport.recordingWords) ?? "",
             ]
@@ -108,7 +108,7 @@ package enum HTMLReport {
             let (groupBy, diff) = grouped
             let open = index == 0 ? " open" : ""
             return
-                "<details\(open)>\n<summary>by \(groupBy.rawValue)</summary>\n\(sites(diff, story.divisor, limit: 10 * min(story.limit, 1_000_000)))\n</details>"
+                "<details\(open)>\n<summary>by \(groupBy.rawValue)</summary>\n\(sites(diff, story, limit: 10 * min(story.limit, 1_000_000)))\n</details>"
         }
         return section(
             "Sites",
@@ -117,7 +117,8 @@ package enum HTMLReport {
                 + tables.joined(separator: "\n"))
     }
 
-    private static func sites(_ diff: SnapshotDiff, _ divisor: Divisor?, limit: Int) -> String {
+    private static func sites(_ diff: SnapshotDiff, _ story: GrowthStory, limit: Int) -> String {
+        let (divisor, knowsBlocks) = (story.divisor, story.knowsBlocks)
         let measures = Measures(diff.sampleType)
         // How much of what was allocated since is still there can be told within one run alone.
         let hasSurvivors = measures.isInUse && diff.rows.contains { $0.survivors != nil }
@@ -133,13 +134,18 @@ package enum HTMLReport {
                     value: measures.size(row.change)),
                 Cell(Quantity.bytes(measures.size(row.base)), value: measures.size(row.base)),
                 Cell(Quantity.bytes(measures.size(row.current)), value: measures.size(row.current)),
-                Cell(
-                    Quantity.signed(measures.count(row.change)), value: measures.count(row.change)),
-                Cell("\(measures.count(row.current))", value: measures.count(row.current)),
-                Cell(
-                    Quantity.bytes(measures.average(row.current)),
-                    value: measures.average(row.current).clamped),
             ]
+            if knowsBlocks {
+                cells += [
+                    Cell(
+                        Quantity.signed(measures.count(row.change)),
+                        value: measures.count(row.change)),
+                    Cell("\(measures.count(row.current))", value: measures.count(row.current)),
+                    Cell(
+                        Quantity.bytes(measures.average(row.current)),
+                        value: measures.average(row.current).clamped),
+                ]
+            }
             if hasSurvivors { cells.append(survivors(row)) }
             if let divisor {
                 let (base, current) = (measures.size(row.base), measures.size(row.current))
@@ -151,8 +157,9 @@ package enum HTMLReport {
             return cells
         }
         var titles = [
-            "where", "function", "change", "before", "after", "block change", "blocks", "average",
+            "where", "function", "change", "before", "after",
         ]
+        if knowsBlocks { titles += ["block change", "blocks", "average"] }
         if hasSurvivors { titles.append("new and live") }
         if let divisor { titles.append("per " + text(divisor.unit)) }
         let more = diff.rows.count - rows.count

@@ -66,7 +66,7 @@ package enum MarkdownReport {
                 moment.name, GrowthStory.time(moment.facts.capturedAt),
                 moment.facts.duration > 0 ? Quantity.duration(moment.facts.duration) : "",
                 Quantity.precise(moment.live.inuseSpace),
-                Quantity.grouped(moment.live.inuseObjects),
+                moment.live.inuseObjects > 0 ? Quantity.grouped(moment.live.inuseObjects) : "",
                 moment.facts.process?.residentBytes.map { Quantity.precise($0) } ?? "",
             ]
             lines.append("| " + cells.map(text).joined(separator: " | ") + " |")
@@ -76,17 +76,23 @@ package enum MarkdownReport {
         }
         let per = story.divisor.map { " per " + text($0.unit) + " |" } ?? ""
         lines += [
-            "", "What grew most:", "", "| where | change | size | blocks | average |" + per,
-            "|---|---:|---:|---:|---:|" + (per.isEmpty ? "" : "---:|"),
+            "", "What grew most:", "",
+            "| where | change | size |" + (story.knowsBlocks ? " blocks | average |" : "") + per,
+            "|---|---:|---:|" + (story.knowsBlocks ? "---:|---:|" : "")
+                + (per.isEmpty ? "" : "---:|"),
         ]
         let measures = Measures(story.diff.sampleType)
         for row in story.grown.prefix(story.limit) {
             var cells = [
                 row.key.label, Quantity.bytes(measures.size(row.change), signed: true),
                 Quantity.bytes(measures.size(row.current)),
-                "\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))",
-                Quantity.bytes(measures.average(row.current)),
             ]
+            if story.knowsBlocks {
+                cells += [
+                    "\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))",
+                    Quantity.bytes(measures.average(row.current)),
+                ]
+            }
             if let divisor = story.divisor {
                 cells.append(
                     divisor.amounts(measures.size(row.base), measures.size(row.current)) {

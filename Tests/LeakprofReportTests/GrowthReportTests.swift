@@ -94,6 +94,44 @@ import Testing
         #expect(!document.contains("new and live"))
     }
 
+    @Test func `growth that is spread evenly is not said to be none`() {
+        func snapshot(_ blocks: Int64) -> Snapshot {
+            var fixture = SnapshotFixture()
+            for site in 1...2000 {
+                fixture.add(["main m.c:1", "put c.c:\(site)"], blocks: blocks, size: 4096)
+            }
+            return fixture.snapshot
+        }
+        let evenly = text(of: [("a", snapshot(1)), ("b", snapshot(2))])
+        #expect(
+            evenly.contains(
+                "None of the 2,000 that grew stands out: each is under 0.1 % of all changes"))
+        #expect(text(of: [("a", snapshot(1)), ("b", snapshot(1))]).contains("Nothing grew"))
+    }
+
+    @Test func `a profile of bytes alone has no columns of blocks`() {
+        func bytesAlone(_ snapshot: Snapshot) -> Snapshot {
+            var snapshot = snapshot
+            for index in snapshot.samples.indices {
+                snapshot.samples[index].counts.inuseObjects = 0
+                snapshot.samples[index].counts.allocObjects = 0
+            }
+            return snapshot
+        }
+        let known = story()
+        let alone = story([
+            ("a", bytesAlone(ReportFixture.base)), ("b", bytesAlone(ReportFixture.current)),
+        ])
+        for (story, isThere) in [(known, true), (alone, false)] {
+            let page = String(decoding: HTMLReport.bytes(of: story), as: UTF8.self)
+            let markdown = String(decoding: MarkdownReport.bytes(of: story), as: UTF8.self)
+            #expect(page.contains(">average</th>") == isThere)
+            #expect(page.contains("<td class=\"number\" data-value=\"0\">0 B</td></tr>") == false)
+            #expect(markdown.contains("| average |") == isThere)
+            #expect(markdown.contains("| 0 |") == false)
+        }
+    }
+
     /// Opens the page as a person would; it must be silent and ask for nothing.
     private func open(_ story: GrowthStory, steps: [String]) async throws -> [String] {
         let directory = try TemporaryDirectory(in: "/tmp")

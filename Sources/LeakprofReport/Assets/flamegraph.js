@@ -80,7 +80,7 @@
 
   function percent(part, whole) {
     var share = whole === 0 ? 0 : part / whole * 100;
-    return share > 0 && share < 0.05 ? "under 0.1 %" : share.toFixed(whole !== 0 && share < 10 ? 1 : 0) + " %";
+    return share > 0 && share < 0.05 ? "< 0.1 %" : share.toFixed(whole !== 0 && share < 10 ? 1 : 0) + " %";
   }
 
   function duration(nanoseconds) {
