@@ -94,8 +94,9 @@ struct MergedStacks {
     private(set) var ends: [End] = []
     /// Live blocks of the current snapshot, in no order.
     private(set) var births: [Birth] = []
-    /// Of the current snapshot, in no order. Where nothing of a stack is live, it counts for as much of it as
-    /// another stack has too.
+    /// Of the current snapshot, in no order.
+    ///
+    /// Where nothing of a stack is live, it counts for as much of it as another stack has too.
     private(set) var newborns: [Newborn] = []
     let sampleType: SampleType
     /// Whether there is no base, so that nothing has grown.

@@ -81,8 +81,9 @@ package enum HTMLReport {
 
     // MARK: The graph
 
-    /// In a frame of its own, so that its style and scripts and the page's stay apart. A page in a frame has margins,
-    /// and is white, unless it says otherwise.
+    /// In a frame of its own, so that its style and scripts and the page's stay apart.
+    ///
+    /// A page in a frame has margins, and is white, unless it says otherwise.
     private static func graph(_ story: GrowthStory) -> String {
         let image = story.graph.image()
         return section(

@@ -205,6 +205,7 @@ import Testing
     }
 
     /// What the browser makes of the page after `actions`, a script, has run in it.
+    ///
     /// With `settles`, also what was put off until it would be drawn.
     private func dump(_ actions: String, settles: Bool = false) async throws -> String {
         let directory = try TemporaryDirectory(in: "/tmp")
