@@ -26,6 +26,12 @@ package struct ComparisonTree: Sendable {
         /// The epoch that half of the current snapshot's live blocks were born in or before; 0 when it is not
         /// known, or when what is counted is not in use.
         package var medianEpoch: UInt32 = 0
+        /// Blocks allocated after the base snapshot, and those of them that are live in the current one; 0 when that
+        /// can't be told.
+        ///
+        /// A tree of sites does not know it of its frames.
+        package var newObjects: Int64 = 0
+        package var newLiveObjects: Int64 = 0
         /// Whether what grew is worth a look, and whether what shrank is: see ``ComparisonTree/notable``.
         package var hasNotableGrowth: Bool
         package var hasNotableShrinkage: Bool

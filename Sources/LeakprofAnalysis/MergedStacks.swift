@@ -11,6 +11,9 @@ struct MergedAmounts {
     var baseVariance: Int64 = 0
     var keptVariance: Int64 = 0
     var bornVariance: Int64 = 0
+    /// Blocks allocated after the base, and those of them that are live.
+    var newObjects: Int64 = 0
+    var newLiveObjects: Int64 = 0
 
     /// Blocks in both snapshots are the same blocks and cancel out, as far as none were thinned out since.
     var changeVariance: Int64 {
@@ -28,6 +31,8 @@ struct MergedAmounts {
         add(right.baseVariance, to: &left.baseVariance)
         add(right.keptVariance, to: &left.keptVariance)
         add(right.bornVariance, to: &left.bornVariance)
+        add(right.newObjects, to: &left.newObjects)
+        add(right.newLiveObjects, to: &left.newLiveObjects)
     }
 
     static func add(_ amount: Int64, to sum: inout Int64) { sum = sum.saturatingAdd(amount) }
@@ -61,6 +66,13 @@ struct MergedStacks {
         var blocks: Int64
     }
 
+    /// Blocks allocated after the base on stacks that run through one node, and those of them that are live.
+    struct Newborn {
+        var node: Int32
+        var objects: Int64
+        var liveObjects: Int64
+    }
+
     /// The stacks that end at one node.
     struct End {
         var node: Int32
@@ -82,6 +94,10 @@ struct MergedStacks {
     private(set) var ends: [End] = []
     /// Live blocks of the current snapshot, in no order.
     private(set) var births: [Birth] = []
+    /// Of the current snapshot, in no order.
+    ///
+    /// Where nothing of a stack is live, it counts for as much of it as another stack has too.
+    private(set) var newborns: [Newborn] = []
     let sampleType: SampleType
     /// Whether there is no base, so that nothing has grown.
     private(set) var isSingle = false
@@ -111,11 +127,17 @@ struct MergedStacks {
         let filtered = isFiltered ? StackFrames(snapshot) : nil
         let measures = Measures(sampleType)
         var walk = Walk()
+        var freed: [Sample] = []
         for sample in snapshot.samples {
+            let isNew =
+                side == .current && measures.isInUse && cut.map { sample.epoch > $0 } == true
             if let epoch = filters.bornAfterEpoch, sample.epoch <= epoch { continue }
             // Sums below zero, as a profile of a difference has them, can't be drawn.
             let amount = sample.counts[sampleType]
-            guard amount > 0 else { continue }
+            guard amount > 0 else {
+                if isNew && sample.counts.allocObjects > 0 { freed.append(sample) }
+                continue
+            }
             let machinery = Self.machineryDepth(of: sample, steps)
             if let filtered, !filters.accepts(filtered.sites(of: sample).dropFirst(machinery)) {
                 continue
@@ -141,7 +163,36 @@ struct MergedStacks {
                 amount, measures.count(sample.counts), sample, side,
                 isOld: cut.map { sample.epoch <= $0 },
                 at: index)
+            if isNew { addNewborn(sample, at: end) }
         }
+        for sample in freed {
+            let machinery = Self.machineryDepth(of: sample, steps)
+            if let filtered, !filters.accepts(filtered.sites(of: sample).dropFirst(machinery)) {
+                continue
+            }
+            addNewborn(sample, at: innermostKnown(of: sample, steps))
+        }
+    }
+
+    private mutating func addNewborn(_ sample: Sample, at node: Int32) {
+        newborns.append(
+            Newborn(
+                node: node, objects: sample.counts.allocObjects,
+                liveObjects: sample.counts.inuseObjects))
+    }
+
+    /// The innermost node that a stack runs through.
+    private func innermostKnown(of sample: Sample, _ steps: [[Step]]) -> Int32 {
+        var node: Int32 = 0
+        for location in sample.stack.reversed() {
+            for step in steps[location].reversed() {
+                guard let next = nodes.existingChild(of: node, tagged: step.line) else {
+                    return node
+                }
+                node = next
+            }
+        }
+        return node
     }
 
     private mutating func count(

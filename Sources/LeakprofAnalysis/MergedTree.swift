@@ -108,6 +108,10 @@ struct MergedTree {
         }
         endNodes = stacks.ends.map { merged[Int($0.node)] }
         for (node, amounts) in zip(endNodes, ends) { nodes[Int(node)].amounts += amounts }
+        for newborn in stacks.newborns {
+            nodes[Int(merged[Int(newborn.node)])].amounts += MergedAmounts(
+                newObjects: newborn.objects, newLiveObjects: newborn.liveObjects)
+        }
         for index in stride(from: nodes.count - 1, to: 0, by: -1) {
             let parent = Int(shape.parent(of: Int32(index)))
             nodes[parent].amounts += nodes[index].amounts
@@ -241,6 +245,7 @@ struct MergedTree {
             lines: lines, kept: amounts.kept, grown: amounts.grown, shrunk: amounts.shrunk,
             baseObjects: amounts.baseObjects, currentObjects: amounts.currentObjects,
             changeError: Int64(Double(amounts.changeVariance).squareRoot().rounded()),
+            newObjects: amounts.newObjects, newLiveObjects: amounts.newLiveObjects,
             hasNotableGrowth: false, hasNotableShrinkage: false, isMachinery: false, children: [])
     }
 

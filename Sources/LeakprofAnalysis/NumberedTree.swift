@@ -49,6 +49,12 @@ struct NumberedTree {
         return made
     }
 
+    /// The child with this tag, if it has been made.
+    func existingChild(of parent: Int32, tagged tag: Int32) -> Int32? {
+        if nodes[Int(parent)].childCount > Self.fewChildren { return index[Self.key(parent, tag)] }
+        return children(of: parent).first { nodes[Int($0)].tag == tag }
+    }
+
     /// The last one made comes first.
     func children(of node: Int32) -> some Sequence<Int32> {
         sequence(state: nodes[Int(node)].firstChild) { next in

@@ -19,6 +19,7 @@ package enum HeapProfile {
         }
         if AddressProfile.recognizes(plain) { return try AddressProfile.decode(plain) }
         if MassifProfile.recognizes(plain) { return try MassifProfile.decode(plain) }
+        if GraphFile.recognizes(plain) { return try GraphFile.decode(plain) }
         if plain.first == UInt8(ascii: "{") { return try JSONProfile.decode(plain) }
         if FoldedProfile.recognizes(plain) { return try FoldedProfile.decode(plain) }
         return try ProfileDecoder.decode(plain)

@@ -2,7 +2,7 @@ internal import FoundationEssentials
 internal import LeakprofModel
 internal import LeakprofPprof
 
-/// Heap profiles in JSON: V8's `.heapprofile`, and speedscope's files.
+/// Heap profiles in JSON: V8's `.heapprofile`, speedscope's files, and leakprof's own reports.
 enum JSONProfile {
     /// The most bytes such a file may have; lists of nothing take thirty times as much memory.
     static let sizeLimit = 64 << 20
@@ -18,6 +18,9 @@ enum JSONProfile {
         }
         if let file = try? decoder.decode(SpeedscopeFile.self, from: json) {
             return try file.snapshot()
+        }
+        if let file = try? decoder.decode(JSONReportFile.self, from: json) {
+            return try file.readSnapshot()
         }
         throw .unrecognized
     }

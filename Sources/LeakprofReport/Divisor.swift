@@ -23,13 +23,28 @@ package struct Divisor: Sendable {
     func words(_ base: Int64, _ current: Int64, quantity: (Int64, _ isSigned: Bool) -> String)
         -> String
     {
-        let per = " per " + unit
+        amounts(base, current, quantity: quantity) + " per " + unit
+    }
+
+    /// The same without what it is per.
+    func amounts(_ base: Int64, _ current: Int64, quantity: (Int64, _ isSigned: Bool) -> String)
+        -> String
+    {
         switch amount {
         case .between(let done):
-            return quantity(Self.divide(current.saturatingSubtract(base), done), true) + per
+            return quantity(Self.divide(current.saturatingSubtract(base), done), true)
         case .each(let first, let second):
             return quantity(Self.divide(base, first), false) + " → "
-                + quantity(Self.divide(current, second), false) + per
+                + quantity(Self.divide(current, second), false)
+        }
+    }
+
+    /// How much more it is per one, for putting things in order.
+    func change(_ base: Int64, _ current: Int64) -> Int64 {
+        switch amount {
+        case .between(let done): Self.divide(current.saturatingSubtract(base), done)
+        case .each(let first, let second):
+            Self.divide(current, second).saturatingSubtract(Self.divide(base, first))
         }
     }
 

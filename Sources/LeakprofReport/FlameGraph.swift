@@ -144,7 +144,7 @@ package struct FlameGraph: Sendable {
                 place: Self.place(row.key, row.site, row.callers),
                 // Some profiles have bytes alone.
                 detail: measures.count(diff.base) == 0 && measures.count(diff.current) == 0
-                    ? "" : Quantity.signed(measures.count(row.change)) + " blocks")
+                    ? "" : Self.blocks(row, measures))
         }
     }
 
@@ -183,8 +183,17 @@ package struct FlameGraph: Sendable {
                 name: TextReport.shortName(row.site.frame.function),
                 place: Self.place(row.key, row.site, row.callers),
                 detail: measures.count(report.totals) == 0
-                    ? "" : "\(Quantity.grouped(measures.count(row.counts))) blocks")
+                    ? "" : Quantity.blocks(measures.count(row.counts)))
         }
+    }
+
+    /// `+1,990 blocks; 2000 of 2000 new ones are live`.
+    private static func blocks(_ row: StatisticDiff, _ measures: Measures) -> String {
+        let change = Quantity.blocks(measures.count(row.change), signed: true)
+        guard measures.isInUse, let survivors = row.survivors, survivors.allocObjects > 0 else {
+            return change
+        }
+        return "\(change); \(TextReport.survivorsText(row, survivors)) new ones are live"
     }
 
     /// The line; without one, what else tells where it is: the file and the callers.
@@ -198,6 +207,7 @@ package struct FlameGraph: Sendable {
     static func percent(_ part: Int64, of whole: Int64) -> String {
         guard whole != 0 else { return "0 %" }
         let share = Double(part) / Double(whole) * 100
+        if share > 0 && share < 0.05 { return "< 0.1 %" }
         return Quantity.fixed(share, share.magnitude < 10 ? 1 : 0) + " %"
     }
 }

@@ -22,6 +22,8 @@ struct FlameGraphSVG {
     private static let lineHeight = 18
     /// A character's width in the file's font at its size; labels are cut by it.
     private static let characterWidth = 6.7
+    /// How much wider the first sentence's characters are.
+    private static let largeText = 1.35
     /// More frames than this are drawn by the script alone.
     private static let mostFrames = 1500
 
@@ -56,19 +58,20 @@ struct FlameGraphSVG {
         text(
             graph.style.producer, x: Self.width - Self.margin, y: y, class: "brand", into: &body)
         y += 6
-        for (lines, name) in [(graph.alarms, "alarm"), (graph.sentences, "sentence")] {
-            for line in lines where !line.isEmpty {
-                y += Self.lineHeight
-                text(
-                    clipped(name == "alarm" ? "warning: " + line : line, to: Self.width - 24),
-                    x: Self.margin, y: y, class: name, into: &body)
-            }
+        let verdict = graph.sentences.prefix(1).map { ("verdict", $0) }
+        let alarms = graph.alarms.map { ("alarm", "warning: " + $0) }
+        let facts = graph.sentences.dropFirst().map { ("sentence", $0) }
+        for (name, line) in verdict + alarms + facts where !line.isEmpty {
+            let isLarge = name == "verdict"
+            y += isLarge ? 22 : Self.lineHeight
+            let room = Double(Self.width - 2 * Self.margin) / (isLarge ? Self.largeText : 1)
+            text(clipped(line, to: Int(room)), x: Self.margin, y: y, class: name, into: &body)
         }
         y += 28
         writeList(at: &y, into: &body)
         writeLegend(at: &y, into: &body)
-        // Where the script puts its buttons, and above each graph its name.
-        let top = y + 52
+        // Where the script puts its buttons and the way to what is zoomed to, and above each graph its name.
+        let top = y + 68
         writePanels(top: top, into: &body)
         let bottom = top + layout.depth * Self.rowHeight
         text(footnote, x: Self.margin, y: bottom + 22, class: "note status", into: &body)
@@ -145,7 +148,7 @@ struct FlameGraphSVG {
                 into: &body)
             text(
                 entry.place.contains(" < ")
-                    ? clipped(entry.place, to: 470) : clippedAtStart(entry.place, to: 470),
+                    ? clipped(entry.place, to: 330) : clippedAtStart(entry.place, to: 330),
                 x: Self.margin + 520, y: y, class: "sentence",
                 into: &body)
             text(entry.detail, x: Self.width - Self.margin, y: y, class: "detail", into: &body)
@@ -167,7 +170,8 @@ struct FlameGraphSVG {
             x += 6 + Int(Double(label.count) * Self.characterWidth * 0.92) + 18
         }
         swatch(["k"], "in both, or too little to matter")
-        swatch(["g1", "g2", "g3", "g4"], "grew: under 1 %, 5 %, 20 %, and over, of all growth")
+        swatch(
+            ["g1", "g2", "g3", "g4"], "grew, by share of all growth: under 1 %, 5 %, 20 %, more")
         swatch(["s1", "s2", "s3", "s4"], "shrank, likewise", mark: "hatch")
         swatch(["g4"], "new", mark: "new")
         let gone = x + 6 + 14
@@ -180,8 +184,10 @@ struct FlameGraphSVG {
 
     private var scaleNote: String {
         "100 pixels are \(words.quantity(Int64(100 / scale)))"
-            + (layout.graphs.count > 1 ? ", in both graphs" : "")
+            + (layout.graphs.count > 1 ? ", in both graphs" : "") + Self.badgeNote
     }
+
+    private static let badgeNote = ".   [+2]: two allocator frames are part of the frame"
 
     // MARK: Graphs
 

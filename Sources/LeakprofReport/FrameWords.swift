@@ -164,6 +164,12 @@ struct FrameWords {
                 "\(node.baseObjects) → \(node.currentObjects) blocks\(mean(node.current, node.currentObjects))"
             )
         }
+        if node.newObjects > 0 {
+            let live = min(node.newLiveObjects, node.newObjects)
+            lines.append(
+                "\(node.changeError > 0 ? "about " : "")\(live) of \(node.newObjects) blocks allocated since "
+                    + "\(names[0]) are still live")
+        }
         if elapsed > 0 && node.change != 0 { lines.append(rate(node.change)) }
         if let divisor {
             lines.append(divisor.words(node.base, node.current) { quantity($0, signed: $1) })
@@ -197,8 +203,8 @@ struct FrameWords {
 ///
 /// `functions` are [name, short name or 0, file, module], files and modules being indices into `strings`.
 /// `tree` and `sites` have a row per frame, outermost first: depth, function, line, how many more lines,
-/// kept, grown, shrunk, blocks before, blocks after, flags, standard error, median birth epoch; empty is 0, and so is what is
-/// missing at the end. Flags: 1 allocation machinery, 2 notable growth, 4 notable shrinkage.
+/// kept, grown, shrunk, blocks before, blocks after, flags, standard error, median birth epoch, blocks allocated since
+/// the base, those of them that are live; empty is 0, and so is what is missing at the end. Flags: 1 allocation machinery, 2 notable growth, 4 notable shrinkage.
 struct FrameData {
     private struct Key: Hashable {
         var name: String
@@ -249,6 +255,7 @@ struct FrameData {
             Int64(max(0, node.lines.count - 1)), node.kept, node.grown, node.shrunk,
             node.baseObjects, node.currentObjects, Int64(flags), node.changeError,
             graph.ages[node.medianEpoch] == nil ? 0 : Int64(node.medianEpoch),
+            node.newObjects, min(node.newLiveObjects, node.newObjects),
         ]
         let used = values.lastIndex { $0 != 0 } ?? 0
         for (index, value) in values[...used].enumerated() {

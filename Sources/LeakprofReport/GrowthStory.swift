@@ -45,6 +45,8 @@ package struct GrowthStory: Sendable {
     /// Of how many rows the source is shown.
     private static let excerptsLimit = 3
 
+    /// What growth is divided by as well.
+    let divisor: Divisor?
     /// Rows of the tables in Markdown; HTML has ten times as many.
     let limit: Int
 
@@ -52,6 +54,7 @@ package struct GrowthStory: Sendable {
     package init(
         _ snapshots: [(name: String, snapshot: Snapshot)], grouping: Grouping = Grouping(),
         sort: SortKey = .size, sampleType: SampleType = .inuseSpace, limit: Int = 10,
+        divisor: Divisor? = nil, producer: String = "leakprof",
         excerpt: (_ file: String, _ line: Int64) -> Excerpt? = { _, _ in nil }
     ) {
         let first = snapshots.first ?? ("", Snapshot())
@@ -64,13 +67,15 @@ package struct GrowthStory: Sendable {
                 sampleType: sampleType)
         }
         self.limit = limit
+        self.divisor = divisor
         groupBy = grouping.groupBy
         diff = compare(grouping.groupBy)
         others = GroupBy.allCases.filter { $0 != grouping.groupBy && $0 != .stack }
             .map { ($0, compare($0)) }
         graph = FlameGraph(
             base: first.snapshot, current: last.snapshot, names: (first.name, last.name),
-            filters: grouping.filters, sampleType: sampleType)
+            filters: grouping.filters, sampleType: sampleType,
+            style: FlameGraph.Style(producer: producer), divisor: divisor)
         moments = snapshots.map { name, snapshot in
             let report = TopReport(of: snapshot, grouping: grouping, sampleType: sampleType)
             return Moment(name: name, facts: snapshot.facts, live: report.totals)
@@ -88,6 +93,12 @@ package struct GrowthStory: Sendable {
         self.excerpts = excerpts
     }
 
+    /// Some profiles have bytes alone.
+    var knowsBlocks: Bool {
+        let measures = Measures(diff.sampleType)
+        return measures.count(diff.base) > 0 || measures.count(diff.current) > 0
+    }
+
     // MARK: Sentences
 
     var first: Moment { moments[0] }
@@ -100,18 +111,29 @@ package struct GrowthStory: Sendable {
     }
 
     /// `+391.2 MiB grew in 2 m 10 s (3.0 MiB/s); …`.
-    var headline: String { TextReport.headline(diff) }
+    var headline: String {
+        TextReport.headline(diff) + (divisor.map { TextReport.share(of: diff, $0) } ?? "")
+    }
 
     /// What makes the numbers less than exact and complete.
     var cautions: [String] {
         let lines = TextReport.cautions(diff) + TextReport.warnings(last.facts)
-        return lines.map { $0.hasPrefix("note: ") ? String($0.dropFirst(6)) : $0 }
+        return graph.alarms.map(Self.sentence)
+            + lines.map { $0.hasPrefix("note: ") ? String($0.dropFirst(6)) : $0 }
+    }
+
+    private static func sentence(_ text: String) -> String {
+        text.prefix(1).uppercased() + text.dropFirst() + "."
     }
 
     /// Where most of the growth was allocated: `92 % of all growth was allocated at cache.cpp:42, in Cache::put`.
     var culprit: String {
         guard let row = grown.first else {
-            return "No site grew by more than the error of the counts."
+            let more = diff.rows.count { Measures(diff.sampleType).size($0.change) > 0 }
+            return more == 0
+                ? "Nothing grew."
+                : "None of the \(Quantity.grouped(Int64(more))) that grew stands out: "
+                    + "each is under 0.1 % of all changes, or within the sampling error."
         }
         let share = FlameGraph.percent(Measures(diff.sampleType).size(row.change), of: growth)
         return "\(share) of all growth was allocated at \(row.key.label)\(Self.function(row))."

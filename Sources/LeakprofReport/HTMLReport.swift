@@ -59,7 +59,7 @@ package enum HTMLReport {
                 moment.name, GrowthStory.time(moment.facts.capturedAt),
                 moment.facts.duration > 0 ? Quantity.duration(moment.facts.duration) : "",
                 Quantity.precise(moment.live.inuseSpace),
-                Quantity.grouped(moment.live.inuseObjects),
+                moment.live.inuseObjects > 0 ? Quantity.grouped(moment.live.inuseObjects) : "",
                 moment.facts.process?.residentBytes.map { Quantity.precise($0) } ?? "",
                 moment.facts.recording.map(TextReport.recordingWords) ?? "",
             ]
@@ -74,6 +74,7 @@ package enum HTMLReport {
                 numbers: 3..<6, rows: rows.map { $0.map { Cell($0) } }))
     }
 
+    /// Memory over the given snapshots.
     private static func trend(_ story: GrowthStory) -> String {
         section("Memory over the snapshots", TrendChart(story).svg())
     }
@@ -81,13 +82,19 @@ package enum HTMLReport {
     // MARK: The graph
 
     /// In a frame of its own, so that its style and scripts and the page's stay apart.
+    ///
+    /// A page in a frame has margins, and is white, unless it says otherwise.
     private static func graph(_ story: GrowthStory) -> String {
         let image = story.graph.image()
         return section(
             "Where it grew",
             "<iframe title=\"comparison flame graph\" width=\"\(image.width + 16)\" height=\"\(image.height + 16)\" "
-                + "srcdoc=\"\(attribute(image.markup))\"></iframe>")
+                + "srcdoc=\"\(attribute(frameStyle + image.markup))\"></iframe>")
     }
+
+    private static let frameStyle =
+        "<style>body{margin:0;background:#fff}"
+        + "@media (prefers-color-scheme:dark){body{background:#1c1f24}}</style>"
 
     /// Markup as an attribute's value: it has been made safe before.
     private static func attribute(_ markup: String) -> String {
@@ -102,21 +109,25 @@ package enum HTMLReport {
             let (groupBy, diff) = grouped
             let open = index == 0 ? " open" : ""
             return
-                "<details\(open)>\n<summary>by \(groupBy.rawValue)</summary>\n\(sites(diff, limit: 10 * min(story.limit, 1_000_000)))\n</details>"
+                "<details\(open)>\n<summary>by \(groupBy.rawValue)</summary>\n\(sites(diff, story, limit: 10 * min(story.limit, 1_000_000)))\n</details>"
         }
         return section(
             "Sites",
-            "<p class=\"filter\"><label>filter <input type=\"search\" id=\"filter\"></label></p>\n"
+            "<p class=\"filter\"><label>filter <input type=\"search\" id=\"filter\" placeholder=\"/\"></label> "
+                + "<span id=\"matches\" role=\"status\" class=\"quiet\"></span></p>\n"
                 + tables.joined(separator: "\n"))
     }
 
-    private static func sites(_ diff: SnapshotDiff, limit: Int) -> String {
+    private static func sites(_ diff: SnapshotDiff, _ story: GrowthStory, limit: Int) -> String {
+        let (divisor, knowsBlocks) = (story.divisor, story.knowsBlocks)
         let measures = Measures(diff.sampleType)
+        // How much of what was allocated since is still there can be told within one run alone.
+        let hasSurvivors = measures.isInUse && diff.rows.contains { $0.survivors != nil }
         let rows = diff.rows.prefix(limit).map { row in
             let error =
                 row.variance.inuseSpace > 0
                 ? " ±" + Quantity.bytes(Quantity.standardError(row.variance.inuseSpace)) : ""
-            return [
+            var cells = [
                 Cell(row.key.label),
                 Cell(row.key.line > 0 ? TextReport.shortName(row.site.frame.function) : ""),
                 Cell(
@@ -124,21 +135,50 @@ package enum HTMLReport {
                     value: measures.size(row.change)),
                 Cell(Quantity.bytes(measures.size(row.base)), value: measures.size(row.base)),
                 Cell(Quantity.bytes(measures.size(row.current)), value: measures.size(row.current)),
-                Cell(
-                    Quantity.signed(measures.count(row.change)), value: measures.count(row.change)),
-                Cell("\(measures.count(row.current))", value: measures.count(row.current)),
-                Cell(
-                    Quantity.bytes(measures.average(row.current)),
-                    value: measures.average(row.current).clamped),
             ]
+            if knowsBlocks {
+                cells += [
+                    Cell(
+                        Quantity.signed(measures.count(row.change)),
+                        value: measures.count(row.change)),
+                    Cell("\(measures.count(row.current))", value: measures.count(row.current)),
+                    Cell(
+                        Quantity.bytes(measures.average(row.current)),
+                        value: measures.average(row.current).clamped),
+                ]
+            }
+            if hasSurvivors { cells.append(survivors(row)) }
+            if let divisor {
+                let (base, current) = (measures.size(row.base), measures.size(row.current))
+                cells.append(
+                    Cell(
+                        divisor.amounts(base, current) { Quantity.bytes($0, signed: $1) },
+                        value: divisor.change(base, current)))
+            }
+            return cells
         }
+        var titles = [
+            "where", "function", "change", "before", "after",
+        ]
+        if knowsBlocks { titles += ["block change", "blocks", "average"] }
+        if hasSurvivors { titles.append("new and live") }
+        if let divisor { titles.append("per " + text(divisor.unit)) }
         let more = diff.rows.count - rows.count
         return table(
-            ["where", "function", "change", "before", "after", "blocks more", "blocks", "average"],
-            numbers: 2..<8, rows: Array(rows), isSortable: true)
+            titles, numbers: 2..<titles.count, rows: Array(rows), isSortable: true)
             + (more > 0
-                ? "\n<p class=\"quiet\">and \(Quantity.grouped(Int64(more))) more with smaller changes</p>"
+                ? "\n<p class=\"quiet\">and \(Quantity.grouped(Int64(more))) more with smaller changes; --limit shows more</p>"
                 : "")
+    }
+
+    /// Of the blocks allocated since the base snapshot, those that are left.
+    private static func survivors(_ row: StatisticDiff) -> Cell {
+        guard let survivors = row.survivors, survivors.allocObjects > 0 else {
+            return Cell("", value: 0)
+        }
+        return Cell(
+            TextReport.survivorsText(row, survivors),
+            value: min(survivors.inuseObjects, survivors.allocObjects))
     }
 
     // MARK: Source
@@ -200,7 +240,8 @@ package enum HTMLReport {
                     return "<td\(style)\(value)>\(text(cell.text))</td>"
                 }.joined() + "</tr>"
         }.joined(separator: "\n")
-        return "<table\(isSortable ? " class=\"sites\"" : "")>\n<thead><tr>\(head)</tr></thead>\n"
-            + "<tbody>\n\(body)\n</tbody>\n</table>"
+        return
+            "<div class=\"wide\"><table class=\"\(isSortable ? "sites many" : titles.count > 4 ? "many" : "few")\">\n<thead><tr>\(head)</tr></thead>\n"
+            + "<tbody>\n\(body)\n</tbody>\n</table></div>"
     }
 }

@@ -14,18 +14,20 @@ package enum JSONReport {
                 rows: report.rows.map { Row($0.key, current: Sums($0.counts, $0.variance)) }))
     }
 
-    package static func bytes(of diff: SnapshotDiff) throws -> [UInt8] {
+    package static func bytes(of diff: SnapshotDiff, divisor: Divisor? = nil) throws -> [UInt8] {
         try encode(
             DiffDocument(
                 base: SnapshotSummary(diff.baseFacts), current: SnapshotSummary(diff.currentFacts),
                 sameRun: diff.isSameRun,
                 totals: Change(diff.base, diff.current, diff.variance, survivors: nil),
+                per: divisor.map { Per($0, diff.base, diff.current) },
                 rows: diff.rows.map { row in
                     DiffRow(
                         row: Row(row.key, current: nil),
                         change: Change(
                             row.base, row.current, row.variance, survivors: row.survivors),
-                        significant: row.isSignificant)
+                        significant: row.isSignificant,
+                        per: divisor.map { Per($0, row.base, row.current) })
                 }))
     }
 
@@ -50,7 +52,40 @@ package enum JSONReport {
         var current: SnapshotSummary
         var sameRun: Bool
         var totals: Change
+        var per: Per?
         var rows: [DiffRow]
+    }
+
+    /// Sums per unit of work: of the change, or of two runs each of them by itself.
+    private struct Per: Encodable {
+        var unit: String
+        var change: Shares?
+        var base: Shares?
+        var current: Shares?
+
+        struct Shares: Encodable {
+            var inuseObjects: Double
+            var inuseSpace: Double
+            var allocObjects: Double
+            var allocSpace: Double
+
+            init(_ counts: AllocationCounts, _ done: Double) {
+                inuseObjects = Double(counts.inuseObjects) / done
+                inuseSpace = Double(counts.inuseSpace) / done
+                allocObjects = Double(counts.allocObjects) / done
+                allocSpace = Double(counts.allocSpace) / done
+            }
+        }
+
+        init(_ divisor: Divisor, _ base: AllocationCounts, _ current: AllocationCounts) {
+            unit = divisor.unit
+            switch divisor.amount {
+            case .between(let done): change = Shares(current - base, done)
+            case .each(let first, let second):
+                self.base = Shares(base, first)
+                self.current = Shares(current, second)
+            }
+        }
     }
 
     private struct SnapshotSummary: Encodable {
@@ -135,9 +170,10 @@ package enum JSONReport {
         var row: Row
         var change: Change
         var significant: Bool
+        var per: Per?
 
         private enum Keys: String, CodingKey {
-            case label, place, stack, base, current, change, allocatedSinceBase, significant
+            case label, place, stack, base, current, change, allocatedSinceBase, significant, per
         }
 
         func encode(to encoder: any Encoder) throws {
@@ -150,6 +186,7 @@ package enum JSONReport {
             try container.encode(change.change, forKey: .change)
             try container.encodeIfPresent(change.allocatedSinceBase, forKey: .allocatedSinceBase)
             try container.encode(significant, forKey: .significant)
+            try container.encodeIfPresent(per, forKey: .per)
         }
     }
 }

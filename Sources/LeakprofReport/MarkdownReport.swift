@@ -28,7 +28,7 @@ package enum MarkdownReport {
         guard let row = story.grown.first else {
             return lines + ["Nothing that grew stands out: there is no root cause in the data."]
         }
-        let size = Quantity.precise(Measures(story.diff.sampleType).size(row.change), signed: true)
+        let size = Quantity.precise(Measures(story.diff.sampleType).size(row.change))
         lines.append(
             text("\(row.key.label) holds \(size) more than before. ") + text(story.survivors ?? ""))
         lines.append("")
@@ -66,7 +66,7 @@ package enum MarkdownReport {
                 moment.name, GrowthStory.time(moment.facts.capturedAt),
                 moment.facts.duration > 0 ? Quantity.duration(moment.facts.duration) : "",
                 Quantity.precise(moment.live.inuseSpace),
-                Quantity.grouped(moment.live.inuseObjects),
+                moment.live.inuseObjects > 0 ? Quantity.grouped(moment.live.inuseObjects) : "",
                 moment.facts.process?.residentBytes.map { Quantity.precise($0) } ?? "",
             ]
             lines.append("| " + cells.map(text).joined(separator: " | ") + " |")
@@ -74,18 +74,31 @@ package enum MarkdownReport {
         if let recording = story.last.facts.recording {
             lines += ["", text("Recorded by leakprof: \(TextReport.recordingWords(recording)).")]
         }
+        let per = story.divisor.map { " per " + text($0.unit) + " |" } ?? ""
         lines += [
-            "", "What grew most:", "", "| where | change | size | blocks | average |",
-            "|---|---:|---:|---:|---:|",
+            "", "What grew most:", "",
+            "| where | change | size |" + (story.knowsBlocks ? " blocks | average |" : "") + per,
+            "|---|---:|---:|" + (story.knowsBlocks ? "---:|---:|" : "")
+                + (per.isEmpty ? "" : "---:|"),
         ]
         let measures = Measures(story.diff.sampleType)
         for row in story.grown.prefix(story.limit) {
-            let cells = [
+            var cells = [
                 row.key.label, Quantity.bytes(measures.size(row.change), signed: true),
                 Quantity.bytes(measures.size(row.current)),
-                "\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))",
-                Quantity.bytes(measures.average(row.current)),
             ]
+            if story.knowsBlocks {
+                cells += [
+                    "\(measures.count(row.current)) (\(Quantity.signed(measures.count(row.change))))",
+                    Quantity.bytes(measures.average(row.current)),
+                ]
+            }
+            if let divisor = story.divisor {
+                cells.append(
+                    divisor.amounts(measures.size(row.base), measures.size(row.current)) {
+                        Quantity.bytes($0, signed: $1)
+                    })
+            }
             lines.append("| " + cells.map(text).joined(separator: " | ") + " |")
         }
         return lines

@@ -40,6 +40,12 @@ package enum Quantity {
     /// `+10000` or `-3`, and `+0`.
     package static func signed(_ number: Int64) -> String { (number < 0 ? "" : "+") + "\(number)" }
 
+    /// `1 block`, `12,000 blocks`; as a change, `+11000 blocks`.
+    static func blocks(_ number: Int64, signed isSigned: Bool = false) -> String {
+        let noun = number.magnitude == 1 ? "block" : "blocks"
+        return "\(isSigned ? signed(number) : grouped(number)) \(noun)"
+    }
+
     /// A number with a comma between thousands.
     package static func grouped(_ number: Int64) -> String {
         let digits = String(number.magnitude)

@@ -6,12 +6,15 @@ struct TrendChart {
     private let moments: [GrowthStory.Moment]
     private let measures: Measures
 
-    private static let width = 1160.0
+    private static let width = 760.0
     private static let height = 220.0
     private static let left = 90.0
     private static let right = 130.0
     private static let top = 14.0
     private static let bottom = 34.0
+    /// In bytes; two of them fit below the axis.
+    private static let longestName = 36
+    private static let tickCharacter = 7.2
 
     init(_ story: GrowthStory) {
         moments = story.moments
@@ -46,9 +49,9 @@ struct TrendChart {
                 "<line class=\"axis\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(y)\" y2=\"\(y)\"/>\n"
             body += text(Quantity.precise(value), x: Self.left - 8, y: y + 4, class: "tick end")
         }
-        for (index, moment) in moments.enumerated() {
+        for index in labelled {
             body += text(
-                moment.name, x: x(index), y: Self.height - 10,
+                moments[index].name, x: x(index), y: Self.height - 10,
                 class: index == 0 ? "tick" : index == moments.count - 1 ? "tick end" : "tick middle"
             )
         }
@@ -59,6 +62,26 @@ struct TrendChart {
             height="\(Int(Self.height))" role="img" aria-label="\(Sanitized.xml(summary))">
             \(body)</svg>
             """
+    }
+
+    /// The snapshots whose names there is room for; the first and the last always.
+    private var labelled: [Int] {
+        let last = moments.count - 1
+        guard last > 0 else { return Array(moments.indices) }
+        func width(_ index: Int) -> Double {
+            Double(moments[index].name.clipped(toBytes: Self.longestName).count)
+                * Self.tickCharacter
+        }
+        let end = x(last) - width(last)
+        var taken = x(0) + width(0)
+        var result = [0]
+        for index in 1..<last {
+            let half = width(index) / 2
+            guard x(index) - half > taken + 8, x(index) + half < end - 8 else { continue }
+            result.append(index)
+            taken = x(index) + half
+        }
+        return result + [last]
     }
 
     /// What the drawing shows, in words.
@@ -94,7 +117,7 @@ struct TrendChart {
     }
 
     private func text(_ content: String, x: Double, y: Double, class name: String) -> String {
-        "<text class=\"\(name)\" x=\"\(x)\" y=\"\(y)\">\(Sanitized.xml(content.clipped(toBytes: 40)))</text>\n"
+        "<text class=\"\(name)\" x=\"\(x)\" y=\"\(y)\">\(Sanitized.xml(content.clipped(toBytes: Self.longestName)))</text>\n"
     }
 
     /// By time if it is known of all, else in equal steps.

@@ -30,16 +30,7 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Write JSON.")
     var json = false
 
-    @Option(
-        help: ArgumentHelp(
-            """
-            Divide growth by work done as well: requests=500 for what was done in between, or requests=10000,20000 for a \
-            counter's value at each snapshot.
-            """, valueName: "what=n[,n]"))
-    var per: WorkDone?
-
-    @Flag(help: "Divide each row's growth by the time in between as well.")
-    var rate = false
+    @OptionGroup var work: WorkOptions
 
     @Flag(help: "Show changes too small to matter as well.")
     var all = false
@@ -66,9 +57,8 @@ struct DiffCommand: ParsableCommand {
         let forms = [svg, json, folded, pprof, speedscope].count { $0 }
         let names = "--svg, --json, --folded, --pprof and --speedscope"
         guard forms <= 1 else { throw ValidationError("ask for one of \(names) at a time") }
-        guard per == nil || !rate else { throw ValidationError("--per or --rate, not both") }
-        guard forms == 0 || svg || per == nil && !rate else {
-            throw ValidationError("--per and --rate are for text and --svg")
+        guard !work.isGiven || !folded && !pprof && !speedscope else {
+            throw ValidationError("--per and --rate are for text, --svg and --json")
         }
         guard svg || !graph.isGiven else {
             throw ValidationError("--lens, --theme and --flame need --svg")
@@ -83,7 +73,7 @@ struct DiffCommand: ParsableCommand {
         let prepared = try options.prepared([read.0, read.1])
         let (before, after) = (prepared[0], prepared[1])
         let grouping = try options.grouping()
-        let divisor = try self.divisor(before, after)
+        let divisor = try work.divisor(before.facts, after.facts)
         lazy var diff = SnapshotDiff(
             base: before, current: after, grouping: grouping, sort: options.sort,
             sampleType: options.sampleType)
@@ -99,18 +89,6 @@ struct DiffCommand: ParsableCommand {
         }
         printText(diff, divisor)
         Console.next("leakprof diff \(base) \(current) --svg, or --group-by stack")
-    }
-
-    private func divisor(_ before: Snapshot, _ after: Snapshot) throws -> Divisor? {
-        if let per { return try per.divisor(before.facts, after.facts) }
-        guard rate else { return nil }
-        let elapsed = after.facts.capturedAt.saturatingSubtract(before.facts.capturedAt)
-        guard before.facts.capturedAt > 0, elapsed > 0 else {
-            throw Failure(
-                "--rate: the snapshots don't say how much time is between them",
-                try: "--per minutes=N, if you know it")
-        }
-        return Divisor(unit: "minute", amount: .between(Double(elapsed) / 60e9))
     }
 
     /// What the two are called.
@@ -145,7 +123,7 @@ struct DiffCommand: ParsableCommand {
                 style: self.graph.style, divisor: divisor, diff: isByLine ? diff : nil)
             return (graph.svg(), "svg")
         }
-        if json { return (try JSONReport.bytes(of: diff()), "json") }
+        if json { return (try JSONReport.bytes(of: diff(), divisor: divisor), "json") }
         let filters = try options.filters()
         let (before, after) = (filters.applied(to: before), filters.applied(to: after))
         if folded {
@@ -168,45 +146,5 @@ struct DiffCommand: ParsableCommand {
             )
         }
         return nil
-    }
-}
-
-/// `requests=500` or `requests=10000,20000`.
-struct WorkDone: ExpressibleByArgument {
-    private let unit: String
-    private let numbers: [Double]
-
-    init?(argument: String) {
-        let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[0].isEmpty else { return nil }
-        let numbers = parts[1].split(separator: ",", omittingEmptySubsequences: false)
-            .map { Double($0).flatMap { $0.isFinite && $0 >= 0 ? $0 : nil } }
-        guard (1...2).contains(numbers.count), !numbers.contains(nil) else { return nil }
-        self.numbers = numbers.compactMap { $0 }
-        // One of them: "requests" are counted, and it is so much per request.
-        let name = parts[0]
-        unit = String(name.hasSuffix("s") && !name.hasSuffix("ss") ? name.dropLast() : name)
-    }
-
-    /// Of one run, or where nothing is known of runs, a counter's values are those of one counter.
-    func divisor(_ base: SnapshotFacts, _ current: SnapshotFacts) throws -> Divisor {
-        let (first, last) = (numbers[0], numbers[numbers.count - 1])
-        if numbers.count == 2, let before = base.process, let after = current.process,
-            !before.isSameRun(as: after)
-        {
-            guard first > 0, last > 0 else {
-                throw Failure(
-                    "--per: of two different runs, each has to have done something",
-                    try: "--per \(unit)s=N,N with what each had done when its snapshot was taken")
-            }
-            return Divisor(unit: unit, amount: .each(base: first, current: last))
-        }
-        let done = numbers.count == 2 ? last - first : first
-        guard done > 0 else {
-            throw Failure(
-                "--per: nothing was done in between",
-                try: "--per \(unit)s=N with what was done from the first to the second snapshot")
-        }
-        return Divisor(unit: unit, amount: .between(done))
     }
 }

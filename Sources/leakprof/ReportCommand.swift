@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LeakprofAnalysis
+internal import LeakprofCapture
 internal import LeakprofModel
 internal import LeakprofReport
 
@@ -31,6 +32,8 @@ struct ReportCommand: ParsableCommand {
             valueName: "file"))
     var output: String?
 
+    @OptionGroup var work: WorkOptions
+
     @OptionGroup var options: ReportOptions
 
     func run() throws {
@@ -41,7 +44,9 @@ struct ReportCommand: ParsableCommand {
         let lookup = SourceLines(directories: options.sourceDirectories)
         let story = GrowthStory(
             snapshots, grouping: try options.grouping(), sort: options.sort,
-            sampleType: options.sampleType, limit: options.limit
+            sampleType: options.sampleType, limit: options.limit,
+            divisor: try work.divisor(read[0].facts, read[read.count - 1].facts),
+            producer: "leakprof \(Leakprof.version)"
         ) { file, line in lookup.excerpt(around: line, of: file) }
         let bytes = markdown ? MarkdownReport.bytes(of: story) : HTMLReport.bytes(of: story)
         let path =

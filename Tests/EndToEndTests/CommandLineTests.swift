@@ -61,7 +61,10 @@ import Testing
         (["diff", "a", "b", "--per", "requests=1,2,3"], "--per"),
         (["diff", "a", "b", "--per", "requests=-1"], "--per"),
         (["diff", "a", "b", "--per", "requests=1", "--rate"], "--per or --rate, not both"),
-        (["diff", "a", "b", "--rate", "--json"], "--per and --rate are for text and --svg"),
+        (
+            ["diff", "a", "b", "--rate", "--folded"],
+            "--per and --rate are for text, --svg and --json"
+        ),
         (["top", "a", "--redact", "--source-dir", "."], "not with --source-dir"),
         (["diff", "a", "b", "--lens", "union"], "--lens, --theme and --flame need --svg"),
         (["flamegraph", "a", "--lens", "union"], "--lens union needs two snapshots"),

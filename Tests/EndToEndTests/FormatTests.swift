@@ -246,6 +246,43 @@ private struct Growth {
         // Of its size classes, not of what was asked for.
         #expect(lines[1].contains("steady-growth.c:7: size=3"), "\(lines)")
         #expect(lines[1].contains("count=3000"), "\(lines)")
+        // The tool's own reader says the same, to the byte.
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let theirs = try await Programs.succeed(
+            "jeprof", ["--text", "--show_bytes", sample.path, try #require(files.last)],
+            directory: directory.path)
+        let row = try #require(
+            theirs.firstMatch(of: /([0-9]+) +[0-9.]+% +[0-9.]+% +[0-9]+ +[0-9.]+% grow/),
+            "\(theirs)")
+        let bytes = try #require(Int(row.output.1))
+        #expect(lines[1].contains(": size=\(bytes / 1024) KiB,"), "\(bytes): \(lines)")
+        #expect(bytes % (3000 * 1024) == 3000 * 256, "1280 bytes each")
+    }
+
+    /// jeprof and google-pprof make stacks of names of a profile of addresses; nothing gets lost on that way.
+    @Test(arguments: ["jeprof", "google-pprof"])
+    func `what other readers fold has the same sum`(reader: String) async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let isJemalloc = reader == "jeprof"
+        let files = try await grow(
+            environment: isJemalloc
+                ? [
+                    "LD_PRELOAD": "libjemalloc.so.2",
+                    "MALLOC_CONF": "prof:true,prof_final:true,lg_prof_sample:0,prof_prefix:"
+                        + directory.path + "/profile",
+                ]
+                : ["LD_PRELOAD": "libtcmalloc.so.4", "HEAPPROFILE": directory.path + "/profile"],
+            in: directory, files: "profile")
+        let profile = try #require(files.last)
+        let sample = try await SampleProgram.build("steady-growth.c")
+        let folded = try await Programs.succeed(
+            reader, ["--collapsed", sample.path, profile], directory: directory.path)
+        try Files.write(Array(folded.utf8), to: directory.path + "/folded")
+        let ours = try HeapProfile.decode(try Files.bytes(of: directory.path + "/" + profile))
+        let theirs = try HeapProfile.decode(try Files.bytes(of: directory.path + "/folded"))
+        #expect(theirs.totals.inuseSpace == ours.totals.inuseSpace)
+        let top = try await top("folded", in: directory)
+        #expect(top[1].contains(/^grow(<[0-9a-f]+>)?: size=3[67][0-9]{2} KiB/), "\(top)")
     }
 
     @Test func `jemalloc's samples become estimates`() async throws {
@@ -331,6 +368,24 @@ private struct Growth {
         let lines = try await top("heap.folded", in: directory)
         // 100 bytes objects with headers of 33 bytes: 1000 + … + 1099 + 3300 bytes.
         #expect(lines[1].contains("app.py:3: size=106 KiB"), "\(lines)")
+    }
+
+    @Test func `our own graphs and reports come back as the later snapshot`() async throws {
+        let growth = try await Growth()
+        _ = try await growth.leakprof("diff", "early", "late", "--svg", "-o", "diff.svg")
+        _ = try await growth.leakprof("flamegraph", "late", "-o", "late.svg")
+        _ = try await growth.leakprof("report", "early", "late", "-o", "report.html")
+        _ = try await growth.leakprof("diff", "early", "late", "--json", "-o", "diff.json")
+        _ = try await growth.leakprof(
+            "export", "late", "--format", "json", "--group-by", "stack", "-o", "late.json")
+        let lines = try await growth.leakprof("top", "late").split(separator: "\n")
+        let site = lines[1].prefix { $0 != " " }
+        for report in ["diff.svg", "late.svg", "report.html", "diff.json", "late.json"] {
+            let top = try await growth.leakprof("top", report).split(separator: "\n")
+            #expect(top[1].hasPrefix("\(site) size=3615 KiB, count=3000, average=1234 B"), "\(top)")
+        }
+        let since = try await growth.leakprof("diff", "report.html", "late")
+        #expect(since.hasPrefix("nothing grew") || since.contains("+0 B"), "\(since)")
     }
 
     @Test func `our own speedscope, folded and massif files come back`() async throws {

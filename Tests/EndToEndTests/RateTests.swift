@@ -1,3 +1,4 @@
+import FoundationEssentials
 import LeakprofModel
 import LeakprofPprof
 import LeakprofTestSupport
@@ -9,6 +10,16 @@ import Testing
 
     /// What `leakprof diff` writes of 100 MiB and, two minutes later, 400 MiB.
     private func diff(_ runs: Runs, _ options: String...) async throws -> Finished {
+        try await compare("diff", runs, options)
+    }
+
+    private func report(_ runs: Runs, _ options: String...) async throws -> String {
+        try await compare("report", runs, options + ["-o", "-"]).output
+    }
+
+    private func compare(_ command: String, _ runs: Runs, _ options: [String]) async throws
+        -> Finished
+    {
         let directory = try TemporaryDirectory()
         for (name, blocks) in [("early", Int64(100)), ("late", 400)] {
             var fixture = SnapshotFixture()
@@ -25,7 +36,7 @@ import Testing
                 to: directory.path + "/" + name)
         }
         return try await Programs.run(
-            BuiltProducts.leakprof, ["diff", "early", "late"] + options, directory: directory.path)
+            BuiltProducts.leakprof, [command, "early", "late"] + options, directory: directory.path)
     }
 
     @Test func `growth is divided by time`() async throws {
@@ -55,6 +66,47 @@ import Testing
         #expect(try await diff(.two, "--per", "jobs=300").output.contains("+1.0 MiB per job"))
         let nothing = try await diff(.two, "--per", "jobs=0,200")
         #expect(nothing.status == 1 && nothing.errors.contains("each has to have done something"))
+    }
+
+    @Test func `reports have it in their words and their tables`() async throws {
+        let page = try await report(.one, "--per", "requests=3000")
+        #expect(page.contains("after 400.0 MiB; +102.4 KiB per request</p>"))
+        #expect(page.contains("<th scope=\"col\" class=\"number\">per request</th>"))
+        #expect(page.contains("<td class=\"number\" data-value=\"104858\">+102 KiB</td>"))
+        #expect(!(try await report(.one)).contains("per request"))
+        let minutes = try await report(.one, "--rate", "--markdown")
+        #expect(minutes.contains("; +150.0 MiB per minute."))
+        #expect(
+            minutes.contains("| blocks | average | per minute |\n|---|---:|---:|---:|---:|---:|\n"))
+        #expect(minutes.contains("| 1024 KiB | +150 MiB |"))
+        let jobs = try await report(.two, "--per", "jobs=100,200", "--markdown")
+        #expect(jobs.contains("| 1024 KiB | 1024 KiB → 2048 KiB |"))
+    }
+
+    @Test func `programs get it exactly`() async throws {
+        func per(_ runs: Runs, _ per: String) async throws -> [String: [String: Double]] {
+            let text = try await diff(runs, "--per", per, "--json", "-o", "-").output
+            let row = try #require(
+                text.firstMatch(of: /"label" : "c.c:3"(?s).*?"per" : (\{.*?\n      \})/))
+            return try JSONDecoder().decode(
+                Shares.self, from: Data(String(row.output.1).utf8)
+            ).sums
+        }
+        #expect(try await per(.one, "requests=3000")["change"]?["inuseSpace"] == 104_857.6)
+        #expect(try await per(.one, "requests=3000")["change"]?["inuseObjects"] == 0.1)
+        let jobs = try await per(.two, "jobs=100,200")
+        #expect(jobs["base"]?["inuseSpace"] == 1_048_576)
+        #expect(jobs["current"]?["inuseSpace"] == 2_097_152)
+        #expect(!(try await diff(.one, "--json", "-o", "-").output.contains("\"per\"")))
+    }
+
+    private struct Shares: Decodable {
+        var change: [String: Double]?
+        var base: [String: Double]?
+        var current: [String: Double]?
+        var sums: [String: [String: Double]] {
+            ["change": change, "base": base, "current": current].compactMapValues { $0 }
+        }
     }
 
     @Test func `the graph has it too`() async throws {

@@ -103,7 +103,29 @@ private enum Input {
         "samples":[[0,1],[0]],"weights":[2,1]}],"name":"app"}
         """
 
-    static let all = [gperftools, jemalloc, massif, folded, v8, speedscope]
+    /// The graph of two snapshots; of the frames below `put`, one is too small for it.
+    static let graph = """
+        <?xml version="1.0" encoding="UTF-8"?>
+        <svg xmlns="http://www.w3.org/2000/svg"><metadata>{&quot;format&quot;:&quot;leakprof-graph-1&quot;,
+        &quot;unit&quot;:&quot;bytes&quot;,&quot;inUse&quot;:true,&quot;names&quot;:[&quot;a&quot;,&quot;b&quot;],
+        &quot;strings&quot;:[&quot;&quot;,&quot;app.c&quot;,&quot;app, build 00112233&quot;],
+        &quot;functions&quot;:[[&quot;&quot;,0,0,0],[&quot;main&quot;,0,1,2],[&quot;put&lt;int&gt;&quot;,&quot;put&quot;,1,2],
+        [&quot;malloc&quot;,0,0,0]],
+        &quot;tree&quot;:&quot;,,,,30,80,5,4,9;1,1,3,,30,80,5,4,9;2,2,7,,20,80,,2,8;3,3,,,10,80,,1,7;2,3,,,10,,5,2,1&quot;,
+        &quot;sites&quot;:&quot;&quot;}</metadata></svg>
+        """
+
+    static let report = """
+        {"kind":"diff","schema":1,"current":{"capturedAtNs":5,"durationNs":4,"notes":[]},"rows":[
+        {"label":"app.c:7","place":{"file":"app.c","function":"","line":7,"module":""},
+        "current":{"allocObjects":9,"allocSpace":99,"inuseObjects":2,"inuseSpace":60}},
+        {"label":"put < main","place":{"file":"","function":"put","line":0,"module":""},
+        "stack":[{"file":"app.c","function":"put","line":7,"module":"app"},
+        {"file":"app.c","function":"main","line":3,"module":"app"}],
+        "current":{"allocObjects":1,"allocSpace":30,"inuseObjects":1,"inuseSpace":30}}]}
+        """
+
+    static let all = [gperftools, jemalloc, massif, folded, v8, speedscope, graph, report]
 }
 
 private func decode(_ text: String) throws -> Snapshot {
@@ -217,6 +239,35 @@ private func failure(_ text: String) -> String {
         #expect(snapshot.totals.inuseObjects == 3)
     }
 
+    /// What a frame has that none of those it called has is its own.
+    @Test func `a graph: the later snapshot, all of it`() throws {
+        let snapshot = try decode(Input.graph)
+        #expect(
+            lines(snapshot) == [
+                "malloc < put<int> app.c:7 < main app.c:3 = 90",
+                "put<int> app.c:7 < main app.c:3 = 10", "malloc < main app.c:3 = 10",
+            ])
+        #expect(
+            snapshot.totals == AllocationCounts(inuseObjects: 9, inuseSpace: 110))
+        #expect(snapshot.mappings.map(\.path) == ["app"])
+        #expect(snapshot.facts.notes.first?.contains("this is the later one") == true)
+        // As the value of an attribute in a page.
+        let page = "<!DOCTYPE html><iframe srcdoc=\"" + Input.graph.replacing("&", with: "&amp;")
+        #expect(try decode(page) == snapshot)
+        let blocks = try decode(
+            Input.graph.replacing(":&quot;bytes", with: ":&quot;count")
+                .replacing(":true", with: ":false"))
+        #expect(blocks.totals == AllocationCounts(allocObjects: 110))
+    }
+
+    @Test func `our own JSON: a frame per row, or a stack`() throws {
+        let snapshot = try decode(Input.report)
+        #expect(
+            lines(snapshot) == ["app.c:7 app.c:7 = 60", "put app.c:7 < main app.c:3 = 30"])
+        #expect(snapshot.totals.allocSpace == 129)
+        #expect(snapshot.facts.capturedAt == 5 && snapshot.facts.duration == 4)
+    }
+
     @Test(arguments: Input.all) func `what is compressed is read too`(text: String) throws {
         let bytes = try Gzip.compress(Array(text.utf8))
         #expect(try HeapProfile.decode(bytes) == decode(text))
@@ -248,6 +299,14 @@ private func failure(_ text: String) -> String {
         ("desc: x\nsnapshot=0\nheap_tree=peak\nn1: 9 all\n   n0: 9 0x1: f", "where none can be"),
         ("desc: x\nsnapshot=0\nheap_tree=peak\nn1: 9 all\nn0: 9 0x1: f", "where none can be"),
         ("desc: x\nsnapshot=0\nheap_tree=peak\nn1: nine", "there is a line"),
+        ("<!DOCTYPE html><metadata>{}</metadata>", "neither a pprof profile"),
+        ("<svg>", "neither a pprof profile"),
+        (Input.graph.replacing("1,1,3", with: "2,1,3"), "has no caller"),
+        (Input.graph.replacing("1,1,3", with: "0,1,3"), "has no caller"),
+        (Input.graph.replacing("1,1,3", with: "1,9,3"), "has no name"),
+        (Input.graph.replacing("1,1,3", with: "1,-1,3"), "a number that is none"),
+        (Input.graph.replacing("0,1,2]", with: "0,1,5]"), "has no place"),
+        (Input.report.replacing("\"schema\":1", with: "\"schema\":2"), "neither a pprof profile"),
         (
             "{\"shared\":{\"frames\":[]},\"profiles\":[{\"type\":\"evented\",\"unit\":\"bytes\"}]}",
             "it holds evented/bytes"

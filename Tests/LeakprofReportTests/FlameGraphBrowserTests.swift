@@ -63,6 +63,21 @@ import Testing
         #expect(results[0].contains(expected))
     }
 
+    @Test func `what is left of new blocks is the same with scripts and without`() async throws {
+        let directory = try TemporaryDirectory(in: "/tmp")
+        var current = ReportFixture.current
+        current.samples[1].counts.allocObjects = 2100
+        let graph = FlameGraph(
+            base: ReportFixture.base, current: current, names: ("early", "late"))
+        try Files.write(graph.svg(), to: directory.path + "/graph.svg")
+        let titles =
+            #"{"eval": "[...document.querySelectorAll('.f title')].map(t => t.textContent).join('; ')"}"#
+        let results = try await Browser.run(
+            directory.path + "/graph.svg", steps: [titles, #"{"scripts": false}"#, titles])
+        #expect(results[0] == results[1])
+        #expect(results[0].contains("2000 of 2100 blocks allocated since early are still live"))
+    }
+
     @Test func `zooming fills the wider graph and keeps one scale`() async throws {
         let results = try await open(
             "#path=main;serve;Cache%3A%3Aput",
@@ -77,6 +92,17 @@ import Testing
         #expect(results[1] == "")
         #expect(results[2] == "all stacks › main › serve › Cache::put")
         #expect(Array(results[3...]) == ["#path=main;serve", "#path=main", ""])
+    }
+
+    @Test func `the way back, the buttons and the graph's name are one below the other`()
+        async throws
+    {
+        let edges =
+            #"{"eval": "['.scale', '.bar', '.crumbs', '.panel .head', '.panel .f'].map(s => document.querySelector(s).getBoundingClientRect()).flatMap(r => [Math.round(r.top), Math.round(r.bottom)]).join(' ')"}"#
+        let results = try await open("#path=main;serve", steps: [edges])
+        let numbers = results[0].split(separator: " ").compactMap { Int($0) }
+        #expect(numbers.count == 10)
+        #expect(numbers == numbers.sorted(), "\(numbers)")
     }
 
     @Test func `clicks zoom, and what is above leads back`() async throws {

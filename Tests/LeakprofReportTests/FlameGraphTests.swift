@@ -274,6 +274,38 @@ import Testing
         }
     }
 
+    /// Stacks of which nothing is left count for the frames that are still there.
+    @Test func `frames say how many of the blocks allocated since are left`() throws {
+        var base = SnapshotFixture()
+        base.add(["main m.c:1", "put c.c:3"], blocks: 10, size: 4096)
+        var current = SnapshotFixture()
+        current.snapshot.facts.recording?.cutEpoch = 2
+        current.add(["main m.c:1", "put c.c:3"], blocks: 10, size: 4096, freed: 90)
+        current.add(["main m.c:1", "put c.c:3"], blocks: 40, size: 4096, freed: 2, epoch: 2)
+        current.add(["main m.c:1", "put c.c:3"], blocks: 0, size: 4096, freed: 8, epoch: 3)
+        current.add(["main m.c:1", "parse p.c:3"], blocks: 0, size: 10, freed: 500, epoch: 2)
+        func titles(_ current: Snapshot, _ lens: FlameGraph.Lens = .union) -> String {
+            text(
+                FlameGraph(
+                    base: base.snapshot, current: current, names: ("early", "late"),
+                    style: .init(lens: lens)))
+        }
+        let graph = titles(current.snapshot)
+        let rest = "blocks allocated since early are still live"
+        #expect(graph.contains("<title>put\nc.c:3\n"))
+        #expect(graph.components(of: "\n40 of 50 \(rest)") == 1)
+        // All stacks and main.
+        #expect(graph.components(of: "\n40 of 550 \(rest)") == 2)
+        #expect(!graph.contains("parse"))
+        var sampled = current.snapshot
+        sampled.samples[1].variance = SamplingVariance(inuseObjects: 4, inuseSpace: 4 << 20)
+        #expect(titles(sampled).contains("\nabout 40 of 50 \(rest)"))
+        // Of another run, epochs say nothing.
+        var other = current.snapshot
+        other.facts.process?.pid = 5000
+        #expect(!titles(other).contains("still live"))
+    }
+
     @Test func `allocator frames are part of their caller`() {
         let graph = text(comparison)
         #expect(graph.contains("<title>load\nload.c:5\n"))
@@ -283,6 +315,9 @@ import Testing
 }
 
 extension String {
+    /// How often `other` is in it.
+    fileprivate func components(of other: String) -> Int { ranges(of: other).count }
+
     fileprivate func range(of other: String, in start: Index? = nil) -> Range<Index>? {
         self[(start ?? startIndex)...].firstRange(of: other)
     }

@@ -4,8 +4,10 @@ package enum Browser {
     /// each, strings as they are and the rest as JSON; then what the page said on its console and what it
     /// asked from anywhere else, as JSON.
     ///
-    /// Steps: `{"eval": JavaScript}` returns its value; `{"key": NAME}` presses one; `{"click": SELECTOR}`;
-    /// `{"dark": true}`; `{"scripts": false}` and `{"open": URL}` open the page anew; `{"names": true}` returns role
+    /// The window is 1300 pixels wide.
+    ///
+    /// Steps: `{"eval": JavaScript}` returns its value, with `"waits": true` what its promise comes to; `{"key": NAME}` presses one; `{"click": SELECTOR}`;
+    /// `{"dark": true}`; `{"width": PIXELS}`; `{"scripts": false}` and `{"open": URL}` open the page anew; `{"names": true}` returns role
     /// and name of everything in the accessibility tree.
     package static func run(_ path: String, fragment: String = "", steps: [String]) async throws
         -> [String]
@@ -67,8 +69,8 @@ package enum Browser {
             for place in ["about:blank", address]:
                 loader = call("Page.navigate", url=place)["loaderId"]
                 while loader not in loaded: receive()
-        def evaluate(text):
-            result = call("Runtime.evaluate", expression=text, returnByValue=True)
+        def evaluate(text, waits=False):
+            result = call("Runtime.evaluate", expression=text, returnByValue=True, awaitPromise=waits)
             if "exceptionDetails" in result: sys.exit(f"{text}: {result['exceptionDetails']}")
             return result["result"].get("value")
         codes = {"Enter": 13, "Escape": 27, "Backspace": 8, "ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37,
@@ -80,7 +82,7 @@ package enum Browser {
         open_page(url)
         for step in map(json.loads, sys.argv[3:]):
             if "eval" in step:
-                value = evaluate(step["eval"])
+                value = evaluate(step["eval"], step.get("waits", False))
                 print(value.replace("\n", " ") if isinstance(value, str) else json.dumps(value))
             if "key" in step:
                 key = step["key"]
@@ -96,6 +98,8 @@ package enum Browser {
             if "dark" in step:
                 call("Emulation.setEmulatedMedia", features=[
                     {"name": "prefers-color-scheme", "value": "dark" if step["dark"] else "light"}])
+            if "width" in step:
+                call("Emulation.setDeviceMetricsOverride", width=step["width"], height=1000, deviceScaleFactor=1, mobile=False)
             if "scripts" in step:
                 call("Emulation.setScriptExecutionDisabled", value=not step["scripts"])
                 open_page(url)

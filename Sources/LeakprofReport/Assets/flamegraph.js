@@ -39,7 +39,8 @@
       var node = {
         fn: value(1), line: value(2), more: value(3), kept: value(4), grown: value(5), shrunk: value(6),
         before: value(7), after: value(8), machinery: (flags & 1) !== 0, notableGrowth: (flags & 2) !== 0,
-        notableShrinkage: (flags & 4) !== 0, error: value(10), median: value(11), parent: null, children: []
+        notableShrinkage: (flags & 4) !== 0, error: value(10), median: value(11),
+        newBlocks: value(12), newLive: value(13), parent: null, children: []
       };
       if (depth > 0) {
         node.parent = path[depth - 1];
@@ -79,7 +80,7 @@
 
   function percent(part, whole) {
     var share = whole === 0 ? 0 : part / whole * 100;
-    return share.toFixed(whole !== 0 && share < 10 ? 1 : 0) + " %";
+    return share > 0 && share < 0.05 ? "< 0.1 %" : share.toFixed(whole !== 0 && share < 10 ? 1 : 0) + " %";
   }
 
   function duration(nanoseconds) {
@@ -144,6 +145,10 @@
       if (isNew(node)) lines.push("new");
       if (isGone(node)) lines.push("gone");
       if (knowsBlocks) lines.push(node.before + " → " + node.after + " blocks" + mean);
+      if (node.newBlocks > 0) {
+        lines.push((node.error > 0 ? "about " : "") + node.newLive + " of " + node.newBlocks +
+          " blocks allocated since " + data.names[0] + " are still live");
+      }
       if (data.elapsed > 0 && change(node) !== 0) lines.push(rate(change(node)));
       if (data.per) lines.push(perUnit(node));
     }
@@ -301,7 +306,8 @@
       canvas.appendChild(panel.group);
     });
     arrange(all);
-    if (scaleNote) scaleNote.textContent = "100 pixels are " + quantity(100 / scale) + (all.length > 1 ? ", in both graphs" : "");
+    if (scaleNote) scaleNote.textContent = "100 pixels are " + quantity(100 / scale) + (all.length > 1 ? ", in both graphs" : "") +
+      ".   [+2]: two allocator frames are part of the frame";
     crumbs(zoomed);
     roam();
     press();
@@ -409,7 +415,7 @@
 
   function empty(fn) {
     return { fn: fn, line: 0, more: 0, kept: 0, grown: 0, shrunk: 0, before: 0, after: 0, machinery: false,
-      notableGrowth: false, notableShrinkage: false, error: 0, parent: null, children: [] };
+      notableGrowth: false, notableShrinkage: false, error: 0, newBlocks: 0, newLive: 0, parent: null, children: [] };
   }
 
   function child(node, fn) {
@@ -425,7 +431,7 @@
   // Adds the sums of `amounts`, or of the node itself, to another node of the same function.
   function merge(into, node, amounts) {
     var from = amounts || node;
-    ["kept", "grown", "shrunk", "before", "after"].forEach(function (key) { into[key] += from[key]; });
+    ["kept", "grown", "shrunk", "before", "after", "newBlocks", "newLive"].forEach(function (key) { into[key] += from[key]; });
     into.line = into.line || node.line;
     into.error = Math.sqrt(into.error * into.error + from.error * from.error);
     into.machinery = node.machinery;
@@ -681,7 +687,7 @@
     row.appendChild(make(XHTML, "span", {}, "p: pivot · c: copy · arrows"));
     frame.appendChild(row);
     svg.insertBefore(frame, status);
-    svg.insertBefore(make(NS, "text", { "class": "note crumbs", x: MARGIN + (isComparison ? 260 : 0), y: top - 26 }), status);
+    svg.insertBefore(make(NS, "text", { "class": "note crumbs", x: MARGIN, y: top - 26 }), status);
     Array.from(svg.querySelectorAll(".panel")).forEach(function (panel) { panel.remove(); });
     svg.insertBefore(canvas, status);
   }

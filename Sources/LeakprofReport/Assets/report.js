@@ -19,6 +19,7 @@
       return isDescending ? -order : order;
     });
     rows.forEach(function (row) { body.appendChild(row); });
+    apply();
   }
 
   function makeSortable(table) {
@@ -39,15 +40,77 @@
     });
   }
 
+  // Zooming and unfolding change how high the graph is.
+  Array.from(document.querySelectorAll("iframe")).forEach(function (frame) {
+    function fit() {
+      var graph = frame.contentDocument && frame.contentDocument.querySelector("svg");
+      if (!graph || !window.ResizeObserver) return;
+      new ResizeObserver(function () {
+        // Later: what is measured here must not change while it is.
+        requestAnimationFrame(function () {
+          // Around the graph are the frame's border, and a scroll bar where the graph is too wide.
+          var around = frame.offsetHeight - frame.clientHeight + 16;
+          frame.style.height = graph.getBoundingClientRect().height + around + "px";
+        });
+      }).observe(graph);
+    }
+    frame.addEventListener("load", fit);
+    fit();
+  });
+
   var filter = document.getElementById("filter");
-  filter.addEventListener("input", function () {
+  var matches = document.getElementById("matches");
+  var texts = new Map();
+  var isDue = false;
+  // Rows of a table that are shown at once: laying out ten thousand takes seconds.
+  var most = 500;
+
+  // What rows are looked for by, kept: there may be many thousands.
+  function text(row) {
+    if (!texts.has(row)) texts.set(row, (row.cells[0].textContent + " " + row.cells[1].textContent).toLowerCase());
+    return texts.get(row);
+  }
+
+  function apply() {
     var wanted = filter.value.toLowerCase();
-    tables.forEach(function (table) {
-      Array.from(table.tBodies[0].rows).forEach(function (row) {
-        var text = row.cells[0].textContent + " " + row.cells[1].textContent;
-        row.hidden = text.toLowerCase().indexOf(wanted) < 0;
+    isDue = false;
+    var isCut = false;
+    var counts = tables.map(function (table) {
+      var rows = Array.from(table.tBodies[0].rows), count = 0;
+      rows.forEach(function (row) {
+        var isMatch = text(row).indexOf(wanted) >= 0;
+        if (isMatch) count += 1;
+        var isShown = isMatch && count <= most;
+        if (row.hidden === isShown) row.hidden = !isShown;
       });
+      if (count > most) isCut = true;
+      return table.closest("details").querySelector("summary").textContent + ": " + count + " of " + rows.length +
+        (count > most ? " (the first " + most + " are shown)" : "");
     });
+    matches.textContent = wanted || isCut ? counts.join(", ") : "";
+    all.hidden = !isCut;
+  }
+
+  function applySoon() {
+    if (!isDue) requestAnimationFrame(apply);
+    isDue = true;
+  }
+
+  var all = document.createElement("button");
+  all.type = "button";
+  all.textContent = "show all";
+  all.addEventListener("click", function () {
+    most = Infinity;
+    apply();
+  });
+  matches.after(" ", all);
+  apply();
+  filter.addEventListener("input", applySoon);
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "/" && event.target !== filter && !event.ctrlKey && !event.altKey && !event.metaKey) {
+      filter.focus();
+      event.preventDefault();
+    }
   });
   tables.forEach(makeSortable);
 })();
