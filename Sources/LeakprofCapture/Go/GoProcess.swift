@@ -1,0 +1,103 @@
+internal import Glibc
+internal import LeakprofModel
+
+/// A running Go program, whose heap is read from outside.
+///
+/// Nothing is needed of the program: no endpoint, no symbol table, no shim. Its runtime samples allocations from the
+/// start, unless nothing in the program can ask for a heap profile: then the linker switches that off.
+package struct GoProcess: Sendable {
+    package let pid: Int32
+    /// What it was built with, such as `go1.26.6`.
+    package let version: String
+
+    /// `nil` when the process is no Go program, or its file can't be read.
+    init?(_ process: LiveProcess) {
+        guard let bytes = try? PagedBytes(path: "/proc/\(process.pid)/exe"),
+            let file = ElfFile(bytes), let version = GoBuildInfo.version(of: file)
+        else { return nil }
+        pid = process.pid
+        self.version = version
+    }
+
+    /// The program's heap profile as a snapshot with symbols.
+    ///
+    /// The program is not stopped. Live is what was live at the last garbage collection that has been completed.
+    func capture() throws(CaptureError) -> Snapshot {
+        guard let process = LiveProcess(pid: pid) else {
+            throw .noSuchSource("there is no process \(pid) any more")
+        }
+        do throws(GoFailure) {
+            return try capture(process)
+        } catch {
+            throw .unreadableGo(pid: pid, reason: error.reason, advice: error.advice)
+        }
+    }
+
+    private func capture(_ process: LiveProcess) throws(GoFailure) -> Snapshot {
+        let reader = try GoReader(process, version: version)
+        let variables = try reader.require([.buckets, .memoryProfileRate])
+        guard let buckets = variables[.buckets], let rate = variables[.memoryProfileRate] else {
+            throw .damaged("its heap profile was not found")
+        }
+        let heap = try GoHeap.read(reader.memory, buckets: buckets, rate: rate, reader.version)
+        guard heap.rate != 0 || !heap.buckets.isEmpty else {
+            throw GoFailure(
+                reason: "its heap profile is off (runtime.MemProfileRate is 0): nothing in the "
+                    + "program can ask for one, so the linker left it out",
+                advice: "import _ \"runtime/pprof\" in the program")
+        }
+        var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
+        snapshot.facts = facts(of: process, heap)
+        return snapshot
+    }
+
+    private func mapping(of process: LiveProcess, _ reader: GoReader) -> Mapping {
+        let page: UInt64 = 4096
+        let start = reader.module.text / page * page
+        let code = reader.file.section(".text")
+        return Mapping(
+            start: start, limit: reader.module.codeEnd | (page - 1),
+            fileOffset: (code?.offset ?? 0) / page * page, path: executable(of: process),
+            symbols: SymbolCoverage(
+                hasFunctions: true, hasFilenames: true, hasLineNumbers: true, hasInlineFrames: true)
+        )
+    }
+
+    private func executable(of process: LiveProcess) -> String {
+        let path = process.executable ?? ""
+        let mark = " (deleted)"
+        return path.hasSuffix(mark) ? String(path.dropLast(mark.count)) : path
+    }
+
+    private func facts(of process: LiveProcess, _ heap: GoHeap) -> SnapshotFacts {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let interval = heap.rate > 1 ? heap.rate : 0
+        return SnapshotFacts(
+            capturedAt: Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec),
+            period: max(1, interval),
+            process: ProcessFacts(
+                pid: Int64(process.innermostPid), startTicks: process.startTicks,
+                executable: executable(of: process), arguments: process.arguments,
+                residentBytes: process.residentBytes,
+                peakResidentBytes: process.peakResidentBytes,
+                memoryLimitBytes: process.memoryLimitBytes),
+            recording: RecordingFacts(
+                mode: interval == 0 ? "exact" : "sampled",
+                state: heap.rate == 0 ? "off: MemProfileRate is 0" : "recording",
+                intervalBytes: interval, go: goFacts(heap)))
+    }
+
+    private func goFacts(_ heap: GoHeap) -> GoFacts {
+        let hasCollected = heap.hasCollected
+        var facts = GoFacts(version: version, hasCollected: hasCollected)
+        guard hasCollected else { return facts }
+        for bucket in heap.buckets {
+            let change = bucket.pending.allocations.saturatingSubtract(bucket.pending.frees)
+            let (objects, bytes) = heap.estimate(change, of: bucket.blockSize)
+            facts.pendingObjects = facts.pendingObjects.saturatingAdd(objects)
+            facts.pendingBytes = facts.pendingBytes.saturatingAdd(bytes)
+        }
+        return facts
+    }
+}
