@@ -51,6 +51,26 @@ package enum Source: Sendable {
         }
     }
 
+    /// Reads the goroutines of a running Go program, or those that a file has.
+    package func goroutines() throws(CaptureError) -> GoroutineSnapshot {
+        switch self {
+        case .go(let process): return try process.goroutines()
+        case .region(let region):
+            guard let pid = region.runningProcessID(), let process = LiveProcess(pid: pid),
+                let program = GoProcess(process)
+            else { throw .unsupported("only running Go programs have goroutines") }
+            return try program.goroutines()
+        case .profile(let path):
+            let bytes = try Self.contents(of: path)
+            do throws(ProfileError) {
+                return try ProfileDecoder.decodeGoroutines(bytes)
+            } catch {
+                throw .badProfile(path: path, reason: error.description)
+            }
+        case .url: throw .unsupported("goroutines are read of a running process or a file")
+        }
+    }
+
     /// The running process it is about, in the analyzer's pid namespace.
     package var runningProcessID: Int32? {
         switch self {

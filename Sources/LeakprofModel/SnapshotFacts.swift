@@ -138,14 +138,18 @@ package struct GoFacts: Sendable, Equatable, Codable {
     package var pendingObjects: Int64
     /// Their sizes, in bytes.
     package var pendingBytes: Int64
+    /// Goroutines there were, without the runtime's own; `nil` when they could not be read.
+    package var goroutines: Int64?
 
     package init(
-        version: String, hasCollected: Bool, pendingObjects: Int64 = 0, pendingBytes: Int64 = 0
+        version: String, hasCollected: Bool = false, pendingObjects: Int64 = 0,
+        pendingBytes: Int64 = 0, goroutines: Int64? = nil
     ) {
         self.version = version
         self.hasCollected = hasCollected
         self.pendingObjects = pendingObjects
         self.pendingBytes = pendingBytes
+        self.goroutines = goroutines
     }
 }
 

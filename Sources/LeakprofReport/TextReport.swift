@@ -172,6 +172,11 @@ package struct TextReport: Sendable {
         {
             lines.append("recorded " + recorded)
         }
+        if let before = diff.baseFacts.recording?.go?.goroutines,
+            let after = diff.currentFacts.recording?.go?.goroutines
+        {
+            lines.append("goroutines: \(before), then \(after)")
+        }
         return (lines + Self.cautions(diff) + Self.warnings(diff, base: "`\(base)`"))
             .map(Sanitized.line)
     }

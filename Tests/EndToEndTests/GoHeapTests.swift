@@ -101,6 +101,12 @@ extension Snapshot {
             #expect(recording.intervalBytes == (rate == 1 ? 0 : 4096))
             #expect(run.ours.facts.period == Int64(rate))
             #expect(run.ours.isSampled == (rate != 1))
+            for sample in run.ours.samples {
+                let functions = run.ours.functions(of: sample)
+                let runtime = functions.filter { $0.hasPrefix("runtime.") }
+                #expect(
+                    functions.first != runtime.first || functions == runtime, "\(functions)")
+            }
             // Of a sample there may be none of them.
             guard rate == 1 else { continue }
             // Inlined, generic, of a method, of a closure, in a goroutine, at the end of a stack that was cut.

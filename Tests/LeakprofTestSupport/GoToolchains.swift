@@ -58,11 +58,13 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Builds a module of Samples/ once per form, without cgo, and keeps the result for the whole run.
+    /// Builds a module of Samples/ once per form and tag, and keeps the result for the whole run.
     ///
     /// Throws ``TestFailure`` with what the compiler said.
-    package func build(_ sample: String, _ form: Form = .plain) async throws -> String {
-        try await Builds.shared.build(sample, form, with: self)
+    package func build(
+        _ sample: String, _ form: Form = .plain, tag: String = "", cgo: Bool = false
+    ) async throws -> String {
+        try await Builds.shared.build(sample, form, tag: tag, cgo: cgo, with: self)
     }
 
     /// Compiled modules by how they were compiled.
@@ -72,8 +74,10 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
         private var tasks: [String: Task<String, any Error>] = [:]
         private var directory: TemporaryDirectory?
 
-        func build(_ sample: String, _ form: Form, with go: GoToolchain) async throws -> String {
-            let key = "\(go.version)/\(form)"
+        func build(
+            _ sample: String, _ form: Form, tag: String, cgo: Bool, with go: GoToolchain
+        ) async throws -> String {
+            let key = "\(go.version)/\(form)\(tag)"
             if let task = tasks[key + sample] { return try await task.value }
             let directory = try self.directory ?? TemporaryDirectory(in: "/tmp")
             self.directory = directory
@@ -81,12 +85,14 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
             let cache = BuiltProducts.root + "/.build/go"
             let task = Task {
                 try await Programs.succeed(
-                    go.program, ["build", "-trimpath", "-o", output] + form.flags + ["."],
+                    go.program,
+                    ["build", "-trimpath", "-o", output] + form.flags
+                        + ["-tags=\(tag)", "."],
                     environment: [
                         // What was compiled for an earlier run need not be compiled again.
                         "GOCACHE": cache + "/cache", "GOPATH": cache + "/path",
                         "GOPROXY": "off", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local",
-                        "GOROOT": nil, "CGO_ENABLED": "0",
+                        "GOROOT": nil, "CGO_ENABLED": cgo ? "1" : "0",
                     ], directory: "\(BuiltProducts.root)/Samples/\(sample)")
                 return output
             }

@@ -23,18 +23,38 @@ package struct GoProcess: Sendable {
     ///
     /// The program is not stopped. Live is what was live at the last garbage collection that has been completed.
     func capture() throws(CaptureError) -> Snapshot {
+        try read { process, reader throws(GoFailure) in try snapshot(process, reader) }
+    }
+
+    /// The program's goroutines, by where they began; not those of the runtime itself.
+    func goroutines() throws(CaptureError) -> GoroutineSnapshot {
+        try read { process, reader throws(GoFailure) in
+            let groups = try GoGoroutines(reader: reader).read()
+            var facts = facts(of: process)
+            facts.period = 1
+            facts.recording = RecordingFacts(
+                mode: "exact", state: "recording", go: GoFacts(version: version))
+            return GoroutineSnapshot(
+                facts: facts, mappings: [mapping(of: process, reader)], groups: groups)
+        }
+    }
+
+    private func read<Result>(
+        _ body: (LiveProcess, GoReader) throws(GoFailure) -> Result
+    ) throws(CaptureError) -> Result {
         guard let process = LiveProcess(pid: pid) else {
             throw .noSuchSource("there is no process \(pid) any more")
         }
         do throws(GoFailure) {
-            return try capture(process)
+            return try body(process, try GoReader(process, version: version))
         } catch {
             throw .unreadableGo(pid: pid, reason: error.reason, advice: error.advice)
         }
     }
 
-    private func capture(_ process: LiveProcess) throws(GoFailure) -> Snapshot {
-        let reader = try GoReader(process, version: version)
+    private func snapshot(
+        _ process: LiveProcess, _ reader: GoReader
+    ) throws(GoFailure) -> Snapshot {
         let variables = try reader.require([.buckets, .memoryProfileRate])
         guard let buckets = variables[.buckets], let rate = variables[.memoryProfileRate] else {
             throw .damaged("its heap profile was not found")
@@ -47,7 +67,18 @@ package struct GoProcess: Sendable {
                 advice: "import _ \"runtime/pprof\" in the program")
         }
         var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
-        snapshot.facts = facts(of: process, heap)
+        snapshot.facts = facts(of: process)
+        let interval = heap.rate > 1 ? heap.rate : 0
+        snapshot.facts.period = max(1, interval)
+        var go = facts(of: heap)
+        // Where they can't be read, the heap can still be.
+        go.goroutines = (try? GoGoroutines(reader: reader).read()).map { groups in
+            groups.reduce(0) { $0.saturatingAdd($1.count) }
+        }
+        snapshot.facts.recording = RecordingFacts(
+            mode: interval == 0 ? "exact" : "sampled",
+            state: heap.rate == 0 ? "off: MemProfileRate is 0" : "recording",
+            intervalBytes: interval, go: go)
         return snapshot
     }
 
@@ -69,26 +100,20 @@ package struct GoProcess: Sendable {
         return path.hasSuffix(mark) ? String(path.dropLast(mark.count)) : path
     }
 
-    private func facts(of process: LiveProcess, _ heap: GoHeap) -> SnapshotFacts {
+    private func facts(of process: LiveProcess) -> SnapshotFacts {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        let interval = heap.rate > 1 ? heap.rate : 0
         return SnapshotFacts(
             capturedAt: Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec),
-            period: max(1, interval),
             process: ProcessFacts(
                 pid: Int64(process.innermostPid), startTicks: process.startTicks,
                 executable: executable(of: process), arguments: process.arguments,
                 residentBytes: process.residentBytes,
                 peakResidentBytes: process.peakResidentBytes,
-                memoryLimitBytes: process.memoryLimitBytes),
-            recording: RecordingFacts(
-                mode: interval == 0 ? "exact" : "sampled",
-                state: heap.rate == 0 ? "off: MemProfileRate is 0" : "recording",
-                intervalBytes: interval, go: goFacts(heap)))
+                memoryLimitBytes: process.memoryLimitBytes))
     }
 
-    private func goFacts(_ heap: GoHeap) -> GoFacts {
+    private func facts(of heap: GoHeap) -> GoFacts {
         let hasCollected = heap.hasCollected
         var facts = GoFacts(version: version, hasCollected: hasCollected)
         guard hasCollected else { return facts }

@@ -90,6 +90,13 @@ final class GoReader {
         return frame
     }
 
+    /// All functions at a return address, innermost first; none for what is no Go code.
+    func frames(returningTo address: UInt64) -> [Frame] {
+        guard let offset = offset(of: address) else { return [] }
+        return table.frames(at: offset, memory: memory, functionData: module.functionData)
+            .map(\.frame)
+    }
+
     /// The return address that stands for the caller of an inlined function.
     func returnAddress(after offset: UInt64) -> UInt64 { module.text &+ offset &+ 1 }
 
