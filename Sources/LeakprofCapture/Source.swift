@@ -36,7 +36,15 @@ package enum Source: Sendable {
     /// For `startsEpoch`, see ``Region/capture(startsEpoch:)``.
     package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         switch self {
-        case .region(let region): return try region.capture(startsEpoch: startsEpoch)
+        case .region(let region):
+            var snapshot = try region.capture(startsEpoch: startsEpoch)
+            // A program with cgo has two heaps, and the shim sees C's.
+            if let pid = region.runningProcessID(), let process = LiveProcess(pid: pid),
+                let program = GoProcess(process)
+            {
+                program.addHeap(to: &snapshot)
+            }
+            return snapshot
         case .go(let process): return try process.capture()
         case .profile(let path): return try Self.decode(try Self.contents(of: path), of: path)
         case .url(let url): return try Self.decode(try url.contents(), of: url.description)

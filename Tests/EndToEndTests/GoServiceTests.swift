@@ -57,6 +57,42 @@ import Testing
         #expect(abs(Int(change.change) ?? 99) <= 3, "\(goroutines)")
     }
 
+    @Test(arguments: GoToolchain.ends)
+    func `a program with cgo has C's memory and Go's in one snapshot`(
+        go: GoToolchain
+    ) async throws {
+        let program = try await go.build("go-cgo", cgo: true)
+        let recording = try Recording()
+        let (snapshot, status) = try await recording.snapshotWhenReady(program)
+        #expect(status == 0)
+        #expect(snapshot.isConsistent)
+        let ofGo = snapshot.counts(below: "main.keepInGo")
+        // 1,000 blocks, and the slices that hold them.
+        #expect((1000..<1030).contains(ofGo.inuseObjects))
+        #expect((512_000..<600_000).contains(ofGo.inuseSpace))
+        let ofC = snapshot.counts(below: "keepInC")
+        #expect(ofC.inuseObjects == 500)
+        #expect(ofC.inuseSpace == 128_000)
+        let recorded = try #require(snapshot.facts.recording)
+        #expect(recorded.cutEpoch > 0)
+        #expect(recorded.go?.version == "go\(go.version)")
+        #expect(snapshot.facts.notes.contains("all of Go's heap was recorded, by Go itself"))
+    }
+
+    @Test(arguments: GoToolchain.ends)
+    func `a program without a profile of its heap says so`(go: GoToolchain) async throws {
+        let program = try await go.build("markets-go", .stripped, tag: "noprofile")
+        let (finished, _) = try await Programs.with(program) { process in
+            try await process.line(startingWith: "listening on ")
+            return try await Programs.run(BuiltProducts.leakprof, ["top", "\(process.pid)"])
+        }
+        #expect(finished.status == 1)
+        #expect(
+            finished.errors.contains(
+                "its heap profile is off (runtime.MemProfileRate is 0)"), "\(finished.errors)")
+        #expect(finished.errors.contains("try: import _ "), "\(finished.errors)")
+    }
+
     @Test(arguments: GoToolchain.all, [GoToolchain.Form.plain, .positionIndependentStripped])
     func `leaking goroutines are told by their statement, and apart from a leaking heap`(
         go: GoToolchain, form: GoToolchain.Form

@@ -26,6 +26,22 @@ package struct GoProcess: Sendable {
         try read { process, reader throws(GoFailure) in try snapshot(process, reader) }
     }
 
+    /// Adds the program's heap profile to what the shim recorded of the same process, or says why it is not there.
+    func addHeap(to snapshot: inout Snapshot) {
+        do throws(CaptureError) {
+            let heap = try capture()
+            snapshot.add(heap)
+            let interval = heap.facts.recording?.intervalBytes ?? 0
+            snapshot.facts.recording?.go = heap.facts.recording?.go
+            snapshot.facts.notes.append(
+                interval == 0
+                    ? "all of Go's heap was recorded, by Go itself"
+                    : "Go's heap was sampled every \(interval) bytes, by Go itself")
+        } catch {
+            snapshot.facts.notes.append("Go's heap is not in it: \(error.description)")
+        }
+    }
+
     /// The program's goroutines, by where they began; not those of the runtime itself.
     func goroutines() throws(CaptureError) -> GoroutineSnapshot {
         try read { process, reader throws(GoFailure) in
@@ -60,13 +76,14 @@ package struct GoProcess: Sendable {
             throw .damaged("its heap profile was not found")
         }
         let heap = try GoHeap.read(reader.memory, buckets: buckets, rate: rate, reader.version)
-        guard heap.rate != 0 || !heap.buckets.isEmpty else {
+        var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
+        // The runtime itself may allocate before it switches the profile off.
+        guard heap.rate != 0 || snapshot.locations.contains(where: isOfProgram) else {
             throw GoFailure(
                 reason: "its heap profile is off (runtime.MemProfileRate is 0): nothing in the "
                     + "program can ask for one, so the linker left it out",
-                advice: "import _ \"runtime/pprof\" in the program")
+                advice: "import _ \"net/http/pprof\" in the program")
         }
-        var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
         snapshot.facts = facts(of: process)
         let interval = heap.rate > 1 ? heap.rate : 0
         snapshot.facts.period = max(1, interval)
@@ -80,6 +97,10 @@ package struct GoProcess: Sendable {
             state: heap.rate == 0 ? "off: MemProfileRate is 0" : "recording",
             intervalBytes: interval, go: go)
         return snapshot
+    }
+
+    private func isOfProgram(_ location: Location) -> Bool {
+        location.frames.contains { !$0.function.hasPrefix("runtime.") }
     }
 
     private func mapping(of process: LiveProcess, _ reader: GoReader) -> Mapping {
@@ -124,5 +145,27 @@ package struct GoProcess: Sendable {
             facts.pendingBytes = facts.pendingBytes.saturatingAdd(bytes)
         }
         return facts
+    }
+}
+
+extension Snapshot {
+    /// Adds the samples of another snapshot of the same process, of memory that is not in this one.
+    fileprivate mutating func add(_ other: Snapshot) {
+        let mappingIndices = other.mappings.map { mapping in
+            if let known = mappings.firstIndex(where: { $0.path == mapping.path }) { return known }
+            mappings.append(mapping)
+            return mappings.count - 1
+        }
+        let first = locations.count
+        locations += other.locations.map { location in
+            var location = location
+            location.mapping = location.mapping.map { mappingIndices[$0] }
+            return location
+        }
+        samples += other.samples.map { sample in
+            var sample = sample
+            sample.stack = sample.stack.map { $0 + first }
+            return sample
+        }
     }
 }
