@@ -130,11 +130,11 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
 package struct GoFacts: Sendable, Equatable, Codable {
     /// Such as `go1.26.6`.
     package var version: String
-    /// Whether a garbage collection was completed: what is live is what it left. Otherwise all that was allocated
-    /// counts as live.
+    /// Whether a garbage collection was completed, which is what live is as of; else all that was allocated counts.
     package var hasCollected: Bool
-    /// Blocks allocated since that collection, less those found to be garbage since; not in the samples, and not
-    /// known to be live. May be negative.
+    /// Blocks allocated since that collection, less those found to be garbage since.
+    ///
+    /// They are not in the samples, and not known to be live. May be negative.
     package var pendingObjects: Int64
     /// Their sizes, in bytes.
     package var pendingBytes: Int64

@@ -16,6 +16,8 @@ struct SnapshotCommand: ParsableCommand {
             speedscope read it too. Blocks allocated later belong to a new birth epoch, so a later
             snapshot can tell them apart.
 
+            Go programs need not be recorded: of a running one, the heap profile that it keeps itself is read.
+
             leakprof snapshot http://127.0.0.1:6060/debug/pprof/heap -o early
 
             Of a Go service; ?gc=1 has it collect garbage first.

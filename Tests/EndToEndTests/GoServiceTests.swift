@@ -93,6 +93,47 @@ import Testing
         #expect(finished.errors.contains("try: import _ "), "\(finished.errors)")
     }
 
+    /// A program that says it was built with a version whose layout nobody knows yet, else the same.
+    @Test func `programs of unknown versions are refused, and doctor says the same`() async throws {
+        let go = try #require(GoToolchain.all.last)
+        let program = try await go.build("go-leaking-goroutines")
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let copy = directory.path + "/later"
+        var bytes = try Files.bytes(of: program)
+        let mark = Array("\u{ff} Go buildinf:".unicodeScalars.map { UInt8($0.value) })
+        let start = try #require(bytes.firstRange(of: mark)).lowerBound + 33
+        // "go1.27.3" becomes "go1.97.3".
+        #expect(bytes[start..<start + 4].elementsEqual("go1.".utf8))
+        bytes[start + 4] = UInt8(ascii: "9")
+        try Files.write(bytes, to: copy)
+        try await Programs.succeed("chmod", ["+x", copy])
+        let ((refused, doctor, works), _) = try await Programs.with(copy) { process in
+            try await process.line(startingWith: "ready")
+            let refused = try await Programs.run(
+                BuiltProducts.leakprof, ["snapshot", "\(process.pid)", "-o", "-"])
+            let doctor = try await Programs.run(
+                BuiltProducts.leakprof, ["doctor", "\(process.pid)"])
+            let (works, _) = try await Programs.with(program) { known in
+                try await known.line(startingWith: "ready")
+                return try await Programs.run(
+                    BuiltProducts.leakprof, ["doctor", "\(known.pid)"])
+            }
+            return (refused, doctor, works)
+        }
+        #expect(refused.status == 1)
+        let reason =
+            "it was built with go1.9\(go.version.dropFirst(3)), and what is known is Go 1.19 to 1.27"
+        #expect(refused.errors.contains(reason), "\(refused.errors)")
+        #expect(refused.errors.contains("/debug/pprof/heap"))
+        #expect(doctor.status == 1)
+        #expect(doctor.output.contains(reason), "\(doctor.output)")
+        #expect(works.status == 0, "\(works.output)\(works.errors)")
+        #expect(
+            works.output.contains(
+                "is a program of go\(go.version): its own heap profile can be read"),
+            "\(works.output)")
+    }
+
     @Test(arguments: GoToolchain.all, [GoToolchain.Form.plain, .positionIndependentStripped])
     func `leaking goroutines are told by their statement, and apart from a leaking heap`(
         go: GoToolchain, form: GoToolchain.Form

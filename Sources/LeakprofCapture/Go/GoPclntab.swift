@@ -176,12 +176,10 @@ final class GoPclntab {
         var caller: UInt64?
     }
 
-    /// The innermost of the functions that the code at `offset` belongs to; `nil` for what is no Go code.
+    /// The innermost of the functions that the code at `offset` bytes from its start belongs to; `nil` for what is no
+    /// Go code.
     ///
-    /// - Parameters:
-    ///   - offset: Bytes from the start of the code.
-    ///   - memory: The process's, where the trees of inlined calls are.
-    ///   - functionData: Where in it the offsets to them count from.
+    /// The trees of inlined calls are in `memory`, the process's; offsets to them count from `functionData` in it.
     func frame(at offset: UInt64, memory: PagedBytes, functionData: UInt64) -> Inlined? {
         guard let function = function(at: offset),
             let lineTable = number(at: function.record + 24, as: UInt32.self)

@@ -8,7 +8,7 @@ struct GoSnapshotBuilder {
     private var locationIndices: [UInt64: Int] = [:]
     private var sampleIndices: [[Int]: Int] = [:]
 
-    /// - Parameter program: The only mapping.
+    /// `program` becomes the only mapping.
     init(_ reader: GoReader, program: Mapping) {
         self.reader = reader
         snapshot = Snapshot(mappings: [program])
