@@ -331,8 +331,8 @@ package struct TextReport: Sendable {
     }
 
     /// As of when Go's numbers are, and what happened since.
-    private static func goProfile(_ recording: RecordingFacts) -> String? {
-        guard let go = recording.go else { return nil }
+    package static func goProfile(_ facts: SnapshotFacts) -> String? {
+        guard let go = facts.recording?.go else { return nil }
         let version = Sanitized.line(go.version)
         guard go.hasCollected else {
             return "note: \(version) has not completed a garbage collection yet: all that was "
@@ -372,7 +372,7 @@ package struct TextReport: Sendable {
                 "\($0) allocations have no stack: the region is full, see LEAKPROF_REGION_SIZE"
             },
             unknownPython(recording),
-            goProfile(recording),
+            goProfile(facts),
             warning("python_functions_lost") {
                 "\($0) times there was no room for a Python function's name: the region is full, see "
                     + "LEAKPROF_REGION_SIZE"

@@ -57,6 +57,40 @@ import Testing
         #expect(abs(Int(change.change) ?? 99) <= 3, "\(goroutines)")
     }
 
+    /// Collecting garbage all the while, with new stacks and buckets.
+    @Test(arguments: GoToolchain.ends)
+    func `a busy program is read whole, again and again`(go: GoToolchain) async throws {
+        let program = try await go.build("markets-go", .positionIndependentStripped)
+        let directory = try TemporaryDirectory(in: "/tmp")
+        let (kept, status) = try await Programs.with(program) { process in
+            let line = try await process.line(startingWith: "listening on ")
+            let service = "http://" + line.dropFirst("listening on ".count)
+            let load = Task {
+                for start in stride(from: 0, to: 40_000, by: 4000) {
+                    try await request(service, from: start, to: start + 4000)
+                }
+            }
+            var kept: [Int64] = []
+            for number in 0..<20 {
+                let path = "\(directory.path)/\(number)"
+                try await Programs.succeed(
+                    BuiltProducts.leakprof, ["snapshot", "\(process.pid)", "-o", path])
+                let snapshot = try ProfileDecoder.decode(try Files.bytes(of: path))
+                #expect(snapshot.facts.recording?.go?.goroutines != nil)
+                kept.append(
+                    snapshot.counts(
+                        below: "main.(*MarketsValueCache).getOrQueryMarketsValues"
+                    ).allocObjects)
+            }
+            try await load.value
+            return kept
+        }
+        #expect(status == 0)
+        // What was allocated is never less than before.
+        #expect(kept == kept.sorted())
+        #expect((kept.last ?? 0) > 0)
+    }
+
     @Test(arguments: GoToolchain.ends)
     func `a program with cgo has C's memory and Go's in one snapshot`(
         go: GoToolchain
