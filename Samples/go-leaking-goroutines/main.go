@@ -26,7 +26,7 @@ func request(done *sync.WaitGroup) {
 	}()
 }
 
-// Inlined, so that the go statement is in a function that has no code of its own.
+// One that does not become more.
 func keepAlive() {
 	go func() {
 		for {

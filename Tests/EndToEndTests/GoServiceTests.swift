@@ -202,7 +202,6 @@ import Testing
         #expect(
             alone[1] == "\(source):22: count=300     main.request  chan receive 300", "\(alone)")
         #expect(alone.contains { $0.hasPrefix("[main goroutine]: count=1  ") }, "\(alone)")
-        // The go statement is in a function that was inlined.
         #expect(
             alone.contains("\(source):31: count=1     main.keepAlive  sleep 1"), "\(alone)")
         let both = text.both.split(separator: "\n")

@@ -15,6 +15,8 @@ struct GoGoroutines {
 
     /// More than fit a machine: each takes 2 KiB at least.
     private static let countLimit: UInt64 = 1 << 24
+    /// More than a program has `go` statements.
+    private static let groupsLimit = 1 << 18
     /// Texts of wait reasons have some 30 bytes.
     private static let textLimit: UInt64 = 64
 
@@ -51,6 +53,9 @@ struct GoGoroutines {
             else { throw .damaged("a record of a goroutine can't be read") }
             guard let state = state(status, reason: reason, texts: texts) else { continue }
             counts[Key(creator: creator, state: state), default: 0] += 1
+            guard counts.count <= Self.groupsLimit else {
+                throw .damaged("its goroutines come from more places than can be")
+            }
         }
         return counts.compactMap { key, count in
             creator(key.creator).map {
