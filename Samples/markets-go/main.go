@@ -1,5 +1,5 @@
 // A service whose cache of market values never lets go of any: each request key adds an entry. It listens on
-// loopback, on a port that it prints, and offers its heap profile at /debug/pprof/heap.
+// loopback, on a port that it prints. Built without tags, it offers its heap profile at /debug/pprof/heap.
 package main
 
 import (
@@ -7,7 +7,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	_ "net/http/pprof"
 	"os"
 	"runtime"
 	"sync"

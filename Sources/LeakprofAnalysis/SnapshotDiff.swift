@@ -44,6 +44,7 @@ package struct SnapshotDiff: Sendable {
         currentFacts = current.facts
         let cut = Self.cutEpoch(of: base, before: current)
         isSameRun = cut != nil
+        let hasEpochs = cut.map { $0 > 0 } ?? false
 
         let frames = Frames(base: StackFrames(base), current: StackFrames(current))
         let baseGroups = grouping.statistics(of: frames.base)
@@ -52,15 +53,19 @@ package struct SnapshotDiff: Sendable {
         let isSampled = base.isSampled || current.isSampled
         /// Of the changes, where the snapshots are of one run.
         func variances(
-            _ grouping: Grouping, _ bases: [GroupKey: Statistic], _ born: [GroupKey: Statistic]
+            _ grouping: Grouping, _ bases: [GroupKey: Statistic],
+            _ currents: [GroupKey: Statistic], _ born: [GroupKey: Statistic]
         ) -> [GroupKey: SamplingVariance]? {
             guard let cut else { return nil }
             guard isSampled else { return [:] }
+            guard cut > 0 else {
+                return Self.variancesWithoutEpochs(bases: bases, currents: currents)
+            }
             return Self.variances(
                 bases: bases, born: born,
                 survivors: grouping.statistics(of: frames.current, bornUpTo: cut))
         }
-        let changes = variances(grouping, baseGroups, survivors ?? [:])
+        let changes = variances(grouping, baseGroups, currentGroups, survivors ?? [:])
 
         var rows: [StatisticDiff] = []
         for key in Set(baseGroups.keys).union(currentGroups.keys) {
@@ -74,7 +79,7 @@ package struct SnapshotDiff: Sendable {
                 StatisticDiff(
                     key: key, base: before?.counts ?? .zero, current: after?.counts ?? .zero,
                     variance: variance, site: either.site, callers: either.callers,
-                    survivors: survivors.map { $0[key]?.counts ?? .zero }))
+                    survivors: hasEpochs ? survivors.map { $0[key]?.counts ?? .zero } : nil))
         }
         var once = grouping
         once.cumulative = false
@@ -86,7 +91,7 @@ package struct SnapshotDiff: Sendable {
         let all =
             grouping.cumulative
             ? variances(
-                once, bases,
+                once, bases, currents,
                 cut.map { once.born(after: $0).statistics(of: frames.current) } ?? [:]) : changes
         variance =
             all?.values.reduce(into: .zero) { $0 += $1 } ?? base.variance + current.variance
@@ -139,6 +144,39 @@ package struct SnapshotDiff: Sendable {
                 inuseObjects: statistic.variance.inuseObjects.distance(kept.inuseObjects),
                 inuseSpace: statistic.variance.inuseSpace.distance(kept.inuseSpace))
             result[key, default: .zero] += changed
+        }
+        return result
+    }
+
+    /// The variances of the changes where blocks have no birth epochs, as in a Go program's own profile.
+    ///
+    /// Blocks that are in both snapshots cancel out, but how many those are can't be told: at most so many were
+    /// exchanged for new ones as were freed in between.
+    private static func variancesWithoutEpochs(
+        bases: [GroupKey: Statistic], currents: [GroupKey: Statistic]
+    ) -> [GroupKey: SamplingVariance] {
+        var result: [GroupKey: SamplingVariance] = [:]
+        for key in Set(bases.keys).union(currents.keys) {
+            let (base, current) = (bases[key], currents[key])
+            func freed(_ counts: AllocationCounts?) -> Int64 {
+                let counts = counts ?? .zero
+                return counts.allocObjects.saturatingSubtract(counts.inuseObjects)
+            }
+            let exchanged = Double(
+                max(0, freed(current?.counts).saturatingSubtract(freed(base?.counts))))
+            let most = Double(
+                max(base?.counts.inuseObjects ?? 0, current?.counts.inuseObjects ?? 0))
+            let share = most > 0 ? min(1, exchanged / most) : 1
+            func variance(_ base: Int64, _ current: Int64) -> Int64 {
+                let kept = Double(min(base, current)) * 2 * share
+                return base.distance(current)
+                    .saturatingAdd(Int64(exactly: kept.rounded()) ?? .max)
+            }
+            let before = base?.variance ?? .zero
+            let after = current?.variance ?? .zero
+            result[key] = SamplingVariance(
+                inuseObjects: variance(before.inuseObjects, after.inuseObjects),
+                inuseSpace: variance(before.inuseSpace, after.inuseSpace))
         }
         return result
     }

@@ -24,6 +24,8 @@ package enum CaptureError: Error, Equatable {
     case unsupported(String)
     /// A URL, without credentials, from which no profile came.
     case unreachable(url: String, reason: String)
+    /// A Go process whose runtime could not be read.
+    case unreadableGo(pid: Int32, reason: String, advice: String)
 }
 
 extension CaptureError: CustomStringConvertible {
@@ -43,6 +45,8 @@ extension CaptureError: CustomStringConvertible {
         case .damaged(let path, let what): "\(path) is damaged: \(what)"
         case .badProfile(let path, let reason): "can't read \(path): \(reason)"
         case .unsupported(let what): what
+        case .unreadableGo(let pid, let reason, _):
+            "can't read the Go heap of process \(pid): \(reason)"
         case .unreachable(let url, let reason): "can't get \(url): \(reason)"
         }
     }
@@ -61,6 +65,7 @@ extension CaptureError: CustomStringConvertible {
         case .layoutMismatch: "use the leakprof that came with the shim, or restart the program"
         case .damaged: "`leakprof inspect` shows the header"
         case .unsupported: "`leakprof --help` lists what can be read"
+        case .unreadableGo(_, _, let advice): advice
         case .unreachable(let url, _):
             "a look at what it answers: curl -v -o heap.pb.gz '\(url)'; a saved file is a source too"
         }

@@ -135,9 +135,13 @@ package struct ProcessCheck {
 
     package var executable: String? { process.executable }
 
+    /// Whether it is a Go program without the shim, so that its own heap profile is what can be read of it.
+    package var isGoAlone: Bool { process.regionPath == nil && GoProcess(process) != nil }
+
     /// Whether the shim is in it and records.
     package var findings: [Finding] {
         guard let path = process.regionPath else {
+            if let program = GoProcess(process) { return [finding(of: program)] }
             let reason = ShimProbe.reasonForNoRegion(of: process) ?? "it can't be examined"
             return [
                 .bad(
@@ -152,6 +156,17 @@ package struct ProcessCheck {
             return [state == "recording" ? .good(finding) : .bad("\(finding), but \(state)")]
         } catch {
             return [.bad("\(error.description); \(error.advice)")]
+        }
+    }
+
+    private func finding(of program: GoProcess) -> Finding {
+        do throws(CaptureError) {
+            _ = try program.capture()
+            return .good(
+                "process \(process.pid) is a program of \(program.version): its own heap profile can be "
+                    + "read")
+        } catch {
+            return .bad("\(error.description); try \(error.advice)")
         }
     }
 }

@@ -8,6 +8,8 @@ internal import SystemPackage
 package enum Source: Sendable {
     /// A region, and the process that writes it if that is running.
     case region(Region)
+    /// A running Go program without a region: its own heap profile, read from its memory.
+    case go(GoProcess)
     /// A file with a pprof profile, or a heap profile of another tool.
     case profile(path: String)
     /// A service that answers with a heap profile, such as Go's `/debug/pprof/heap`.
@@ -23,10 +25,10 @@ package enum Source: Sendable {
     ) throws(CaptureError) -> Source {
         if let url = try ProfileURL(text) { return .url(url) }
         if let pid = Int32(text), pid > 0, access(text, F_OK) != 0 {
-            return .region(try region(ofProcess: pid, directory))
+            return try process(pid, directory)
         }
         if access(text, F_OK) == 0 { return try file(text) }
-        return .region(try region(ofProcess: try pid(named: text), directory))
+        return try process(try pid(named: text), directory)
     }
 
     /// Reads the snapshot; frames that the source has no names for are left to be looked up.
@@ -34,7 +36,16 @@ package enum Source: Sendable {
     /// For `startsEpoch`, see ``Region/capture(startsEpoch:)``.
     package func capture(startsEpoch: Bool) throws(CaptureError) -> Snapshot {
         switch self {
-        case .region(let region): return try region.capture(startsEpoch: startsEpoch)
+        case .region(let region):
+            var snapshot = try region.capture(startsEpoch: startsEpoch)
+            // A program with cgo has two heaps, and the shim sees C's.
+            if let pid = region.runningProcessID(), let process = LiveProcess(pid: pid),
+                let program = GoProcess(process)
+            {
+                program.addHeap(to: &snapshot)
+            }
+            return snapshot
+        case .go(let process): return try process.capture()
         case .profile(let path): return try Self.decode(try Self.contents(of: path), of: path)
         case .url(let url): return try Self.decode(try url.contents(), of: url.description)
         }
@@ -48,9 +59,33 @@ package enum Source: Sendable {
         }
     }
 
+    /// Reads the goroutines of a running Go program, or those that a file has.
+    package func goroutines() throws(CaptureError) -> GoroutineSnapshot {
+        switch self {
+        case .go(let process): return try process.goroutines()
+        case .region(let region):
+            guard let pid = region.runningProcessID(), let process = LiveProcess(pid: pid),
+                let program = GoProcess(process)
+            else { throw .unsupported("only running Go programs have goroutines") }
+            return try program.goroutines()
+        case .profile(let path):
+            let bytes = try Self.contents(of: path)
+            do throws(ProfileError) {
+                return try ProfileDecoder.decodeGoroutines(bytes)
+            } catch {
+                throw .badProfile(path: path, reason: error.description)
+            }
+        case .url: throw .unsupported("goroutines are read of a running process or a file")
+        }
+    }
+
     /// The running process it is about, in the analyzer's pid namespace.
     package var runningProcessID: Int32? {
-        if case .region(let region) = self { region.runningProcessID() } else { nil }
+        switch self {
+        case .region(let region): region.runningProcessID()
+        case .go(let process): process.pid
+        case .profile, .url: nil
+        }
     }
 
     /// Whether it is a file that another tool or a snapshot left, so that nothing of a process is read.
@@ -62,6 +97,7 @@ package enum Source: Sendable {
     package var owner: (user: UInt32, group: UInt32)? {
         switch self {
         case .region(let region): return region.owner()
+        case .go(let process): return LiveProcess(pid: process.pid)?.owner
         case .profile(let path):
             var status = stat()
             guard stat(path, &status) == 0 else { return nil }
@@ -73,7 +109,10 @@ package enum Source: Sendable {
 
     /// Whether what it has of files is their paths alone, as in other tools' profiles.
     package var trustsPaths: Bool {
-        if case .region = self { false } else { true }
+        switch self {
+        case .region, .go: false
+        case .profile, .url: true
+        }
     }
 
     // MARK: Files
@@ -127,6 +166,18 @@ package enum Source: Sendable {
     }
 
     // MARK: Processes
+
+    /// The region of the process, or else what can be read of it without one.
+    private static func process(
+        _ pid: Int32, _ directory: String?
+    ) throws(CaptureError) -> Source {
+        if let process = LiveProcess(pid: pid), process.regionPath == nil,
+            let program = GoProcess(process)
+        {
+            return .go(program)
+        }
+        return .region(try region(ofProcess: pid, directory))
+    }
 
     private static func region(
         ofProcess pid: Int32, _ directory: String?

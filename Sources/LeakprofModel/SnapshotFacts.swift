@@ -100,13 +100,15 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
     package var otherMalloc: String?
     /// The interpreter in the process, if there is one.
     package var python: PythonFacts?
+    /// What was read of a Go program's own heap profile; `nil` where the shim recorded.
+    package var go: GoFacts?
 
     package init(
         mode: String, state: String, intervalBytes: Int64 = 0, costPpm: Int64? = nil,
         maxDepth: Int64 = 0,
         cutEpoch: UInt32 = 0, epochs: [EpochFacts] = [], statistics: [String: Int64] = [:],
         regionBytes: Int64 = 0, liveTableBytes: Int64 = 0, otherMalloc: String? = nil,
-        python: PythonFacts? = nil
+        python: PythonFacts? = nil, go: GoFacts? = nil
     ) {
         self.mode = mode
         self.state = state
@@ -120,6 +122,34 @@ package struct RecordingFacts: Sendable, Equatable, Codable {
         self.liveTableBytes = liveTableBytes
         self.otherMalloc = otherMalloc
         self.python = python
+        self.go = go
+    }
+}
+
+/// What Go's runtime says of its heap profile besides the samples.
+package struct GoFacts: Sendable, Equatable, Codable {
+    /// Such as `go1.26.6`.
+    package var version: String
+    /// Whether a garbage collection was completed, which is what live is as of; else all that was allocated counts.
+    package var hasCollected: Bool
+    /// Blocks allocated since that collection, less those found to be garbage since.
+    ///
+    /// They are not in the samples, and not known to be live. May be negative.
+    package var pendingObjects: Int64
+    /// Their sizes, in bytes.
+    package var pendingBytes: Int64
+    /// Goroutines there were, without the runtime's own; `nil` when they could not be read.
+    package var goroutines: Int64?
+
+    package init(
+        version: String, hasCollected: Bool = false, pendingObjects: Int64 = 0,
+        pendingBytes: Int64 = 0, goroutines: Int64? = nil
+    ) {
+        self.version = version
+        self.hasCollected = hasCollected
+        self.pendingObjects = pendingObjects
+        self.pendingBytes = pendingBytes
+        self.goroutines = goroutines
     }
 }
 

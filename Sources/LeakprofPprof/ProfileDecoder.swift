@@ -16,6 +16,17 @@ package enum ProfileDecoder {
     }
 
     package static func decode(_ bytes: [UInt8]) throws(ProfileError) -> Snapshot {
+        try reader(of: bytes).snapshot()
+    }
+
+    /// Reads a profile of goroutines that leakprof wrote.
+    package static func decodeGoroutines(
+        _ bytes: [UInt8]
+    ) throws(ProfileError) -> GoroutineSnapshot {
+        try reader(of: bytes).goroutines()
+    }
+
+    private static func reader(of bytes: [UInt8]) throws(ProfileError) -> ProfileReader {
         let isCompressed = bytes.starts(with: Gzip.magic)
         let plain =
             isCompressed
@@ -30,7 +41,7 @@ package enum ProfileDecoder {
             let profile = try? Perftools_Profiles_Profile(serializedBytes: plain, options: options),
             !profile.sampleType.isEmpty
         else { throw .unrecognized }
-        return try ProfileReader(profile).snapshot()
+        return try ProfileReader(profile)
     }
 }
 
@@ -104,6 +115,31 @@ private struct ProfileReader {
                 throw .inconsistent("its stacks have more frames than can be read")
             }
             snapshot.samples.append(sample)
+        }
+        return snapshot
+    }
+
+    func goroutines() throws(ProfileError) -> GoroutineSnapshot {
+        let types = try profile.sampleType.map { type throws(ProfileError) in
+            try string(type.type)
+        }
+        guard types == [ProfileType.goroutine] else { throw .noGoroutines }
+        var snapshot = GoroutineSnapshot(facts: try facts())
+        for mapping in profile.mapping { snapshot.mappings.append(try read(mapping)) }
+        for entry in profile.sample {
+            // Go's own profiles have whole stacks, and not who began them.
+            guard entry.value.count == 1, entry.locationID.count == 1 else { throw .noGoroutines }
+            guard let index = locationIndices[entry.locationID[0]] else {
+                throw .inconsistent("a sample names no location")
+            }
+            var state = ""
+            for label in entry.label where try string(label.key) == LabelKey.state {
+                state = try name(label.str)
+            }
+            snapshot.groups.append(
+                GoroutineGroup(
+                    creator: try read(profile.location[index], mappings: snapshot.mappings),
+                    state: state, count: max(0, entry.value[0])))
         }
         return snapshot
     }

@@ -18,6 +18,27 @@ package enum ProfileEncoder {
         return try Gzip.compress(builder.finish())
     }
 
+    /// The same of goroutines: a profile of its own, with the sample type of Go's own goroutine profile.
+    ///
+    /// A stack is the statement that began them, and what they do is the label `state`.
+    package static func encode(_ snapshot: GoroutineSnapshot, tool: String) throws -> [UInt8] {
+        var builder = ProfileBuilder()
+        builder.addGoroutineType()
+        builder.add(snapshot.mappings)
+        var indices: [LeakprofModel.Location: Int] = [:]
+        var locations: [LeakprofModel.Location] = []
+        for group in snapshot.groups where indices[group.creator] == nil {
+            indices[group.creator] = locations.count
+            locations.append(group.creator)
+        }
+        builder.add(locations)
+        builder.add(snapshot.groups.map { (indices[$0.creator] ?? 0, $0.state, $0.count) })
+        try builder.add(
+            snapshot.facts, tool: tool, period: (ProfileType.goroutine, ProfileType.count),
+            defaultType: ProfileType.goroutine)
+        return try Gzip.compress(builder.finish())
+    }
+
     /// One profile that every reader of pprof shows as the comparison of two snapshots.
     ///
     /// It holds the samples of `current`, and those of `base` with negative values and the label
@@ -83,8 +104,16 @@ enum LabelKey {
     static let domain = "domain"
     static let varianceObjects = "inuse_objects_variance"
     static let varianceSpace = "inuse_space_variance"
+    /// What goroutines do.
+    static let state = "state"
     /// Of samples that a comparison subtracts; pprof's own name for it.
     static let base = "pprof::base"
+}
+
+/// Names of sample types that are no ``SampleType``.
+enum ProfileType {
+    static let goroutine = "goroutine"
+    static let count = "count"
 }
 
 /// Puts a profile together; the numbers are those of profile.proto.
@@ -133,6 +162,30 @@ private struct ProfileBuilder {
             sampleTypes.message(1) { writer in
                 writer.number(1, name)
                 writer.number(2, unit)
+            }
+        }
+    }
+
+    mutating func addGoroutineType() {
+        let name = index(of: ProfileType.goroutine)
+        let unit = index(of: ProfileType.count)
+        sampleTypes.message(1) { writer in
+            writer.number(1, name)
+            writer.number(2, unit)
+        }
+    }
+
+    mutating func add(_ goroutines: [(creator: Int, state: String, count: Int64)]) {
+        let key = index(of: LabelKey.state)
+        for (creator, state, count) in goroutines {
+            let value = index(of: state)
+            samples.message(2) { writer in
+                writer.numbers(1, [UInt64(creator + 1)])
+                writer.numbers(2, [UInt64(bitPattern: count)])
+                writer.message(3) { label in
+                    label.number(1, key)
+                    label.number(2, value)
+                }
             }
         }
     }
@@ -260,15 +313,19 @@ private struct ProfileBuilder {
         ]
     }
 
-    mutating func add(_ facts: SnapshotFacts, tool: String) throws {
+    mutating func add(
+        _ facts: SnapshotFacts, tool: String,
+        period: (type: String, unit: String) = ("space", "bytes"),
+        defaultType: String = SampleType.inuseSpace.rawValue
+    ) throws {
         let comment = CommentFacts(
             tool: tool, process: facts.process, recording: facts.recording,
             notes: facts.notes.isEmpty ? nil : facts.notes)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let json = String(decoding: try encoder.encode(comment), as: UTF8.self)
-        let periodType = index(of: "space")
-        let periodUnit = index(of: "bytes")
+        let periodType = index(of: period.type)
+        let periodUnit = index(of: period.unit)
         others.number(9, facts.capturedAt)
         others.number(10, facts.duration)
         others.message(11) { writer in
@@ -277,7 +334,7 @@ private struct ProfileBuilder {
         }
         others.number(12, facts.period)
         others.numbers(13, [index(of: CommentFacts.prefix + json)])
-        others.number(14, index(of: SampleType.inuseSpace.rawValue))
+        others.number(14, index(of: defaultType))
     }
 
     func finish() -> [UInt8] {

@@ -8,6 +8,8 @@ package enum ProfileError: Error, Equatable, CustomStringConvertible {
     case inconsistent(String)
     /// A valid profile of something else; its sample types as `type/unit`.
     case notAHeapProfile(sampleTypes: [String])
+    /// A valid profile that leakprof did not write of goroutines.
+    case noGoroutines
 
     package var description: String {
         switch self {
@@ -15,6 +17,7 @@ package enum ProfileError: Error, Equatable, CustomStringConvertible {
         case .unrecognized:
             "it is neither a pprof profile nor a recording region, nor another tool's heap profile"
         case .inconsistent(let what): "the profile is damaged: \(what)"
+        case .noGoroutines: "it holds no goroutines that leakprof wrote down"
         case .notAHeapProfile(let types):
             "it is a profile, but not of a heap: it holds \(types.joined(separator: ", "))"
         }

@@ -172,6 +172,11 @@ package struct TextReport: Sendable {
         {
             lines.append("recorded " + recorded)
         }
+        if let before = diff.baseFacts.recording?.go?.goroutines,
+            let after = diff.currentFacts.recording?.go?.goroutines
+        {
+            lines.append("goroutines: \(before), then \(after)")
+        }
         return (lines + Self.cautions(diff) + Self.warnings(diff, base: "`\(base)`"))
             .map(Sanitized.line)
     }
@@ -325,6 +330,22 @@ package struct TextReport: Sendable {
             + "blocks of its own allocators are not recorded"
     }
 
+    /// As of when Go's numbers are, and what happened since.
+    package static func goProfile(_ facts: SnapshotFacts) -> String? {
+        guard let go = facts.recording?.go else { return nil }
+        let version = Sanitized.line(go.version)
+        guard go.hasCollected else {
+            return "note: \(version) has not completed a garbage collection yet: all that was "
+                + "allocated counts as live"
+        }
+        let asOf =
+            "note: as of the last garbage collection that \(version) has completed; since then "
+        let bytes = Quantity.precise(Int64(clamping: go.pendingBytes.magnitude))
+        return go.pendingBytes < 0
+            ? asOf + "\(bytes) more were found to be garbage than allocated"
+            : asOf + "\(bytes) more were allocated than found to be garbage"
+    }
+
     /// What is missing from the numbers, and why; nothing when nothing is.
     static func warnings(_ facts: SnapshotFacts) -> [String] {
         guard let recording = facts.recording else { return [] }
@@ -351,6 +372,7 @@ package struct TextReport: Sendable {
                 "\($0) allocations have no stack: the region is full, see LEAKPROF_REGION_SIZE"
             },
             unknownPython(recording),
+            goProfile(facts),
             warning("python_functions_lost") {
                 "\($0) times there was no room for a Python function's name: the region is full, see "
                     + "LEAKPROF_REGION_SIZE"

@@ -259,7 +259,8 @@ struct ReportOptions: ParsableArguments {
     private func epoch(_ text: String) throws -> UInt32 {
         if let number = UInt32(text) { return number }
         let snapshot = try reader.snapshot(text)
-        guard let recording = snapshot.facts.recording else {
+        // Of Go's own heap profile there are no epochs.
+        guard let recording = snapshot.facts.recording, recording.cutEpoch > 0 else {
             throw Failure(
                 "--live-since \(text): that snapshot has no birth epochs",
                 try: "a snapshot taken with leakprof, or an epoch's number")

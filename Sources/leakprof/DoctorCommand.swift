@@ -40,6 +40,7 @@ struct DoctorCommand: ParsableCommand {
         guard let process = ProcessCheck(pid: pid) else {
             return [.bad("there is no process \(pid)")]
         }
+        if process.isGoAlone { return process.findings }
         var findings: [Finding] = []
         let path = "/proc/\(pid)/exe"
         if let file = ExecutableFile(path: path) {

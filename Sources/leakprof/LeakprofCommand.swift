@@ -18,6 +18,7 @@ struct LeakprofCommand: ParsableCommand {
             RunCommand.self, SnapshotCommand.self, MergeCommand.self, TopCommand.self,
             DiffCommand.self,
             FlamegraphCommand.self, ReportCommand.self, ExportCommand.self, WhenceCommand.self,
+            GoroutinesCommand.self,
             AttachCommand.self,
             DetachCommand.self,
             DoctorCommand.self, InspectCommand.self,

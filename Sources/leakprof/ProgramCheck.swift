@@ -72,8 +72,8 @@ enum ProgramCheck {
             return Obstacle(
                 reason:
                     "\(path) is a Go program without cgo: it brings its own heap and no loader, "
-                    + "so nothing will be recorded; its own profile can be compared: "
-                    + "leakprof diff A B with two /debug/pprof/heap files")
+                    + "so the shim can't be in it; while it runs, leakprof snapshot PID reads the heap "
+                    + "profile that it keeps itself")
         case .staticallyLinked(isGo: false):
             return Obstacle(
                 reason: "\(path) is statically linked: there is no loader that could bring in the "

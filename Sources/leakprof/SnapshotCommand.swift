@@ -16,6 +16,8 @@ struct SnapshotCommand: ParsableCommand {
             speedscope read it too. Blocks allocated later belong to a new birth epoch, so a later
             snapshot can tell them apart.
 
+            Go programs need not be recorded: of a running one, the heap profile that it keeps itself is read.
+
             leakprof snapshot http://127.0.0.1:6060/debug/pprof/heap -o early
 
             Of a Go service; ?gc=1 has it collect garbage first.
@@ -39,6 +41,7 @@ struct SnapshotCommand: ParsableCommand {
         let snapshot = try SourceReader(symbols: symbols).snapshot(source, startsEpoch: true)
         let path = try Snapshots.write(snapshot, to: output)
         if let note = TextReport.otherMalloc(snapshot.facts) { Console.say(note) }
+        if let note = TextReport.goProfile(snapshot.facts) { Console.say(note) }
         for note in Snapshots.notableNotes(snapshot).prefix(5) { Console.say("note: " + note) }
         guard path != "-" else { return }
         let totals = snapshot.totals

@@ -17,7 +17,7 @@ import Testing
         "attach",
         "detach",
         "inspect",
-        "doctor",
+        "doctor", "goroutines",
     ])
     func `help`(command: String) async throws {
         let finished = try await Programs.run(

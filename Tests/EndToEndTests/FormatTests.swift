@@ -135,7 +135,7 @@ private struct Growth {
         // 1,000 more of 1,024 numbers of 8 bytes. Now and then Go's runtime has a block of its own there, when
         // making one has to help the garbage collector.
         let expected =
-            /main.go:39: size=8080 KiB \(\+8000 KiB\), count=10[12][0-9] \(\+10[01][0-9]\), average=81[0-9]+ B/
+            /main.go:38: size=8080 KiB \(\+8000 KiB\), count=10[12][0-9] \(\+10[01][0-9]\), average=81[0-9]+ B/
         #expect(lines[1].contains(expected), "\(lines)")
         #expect(lines[1].contains("main.(*MarketsValueCache).getOrQueryMarketsValues  < "))
         _ = try await leakprof("diff", "early", "late", "--svg", "-o", "diff.svg")

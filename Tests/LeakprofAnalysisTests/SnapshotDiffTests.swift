@@ -93,6 +93,40 @@ private func randomSnapshot(_ random: inout SeededGenerator, cut: UInt32) -> Sna
         #expect(!SnapshotDiff(base: base.snapshot, current: current.snapshot).isSameRun)
     }
 
+    /// As in Go's own profile: who is in both can't be told, but no more can have changed than were freed.
+    @Test func `without birth epochs, as many blocks may be new ones as were freed`() throws {
+        func snapshot(blocks: Int64, freed: Int64, variance: Int64) -> Snapshot {
+            var fixture = SnapshotFixture()
+            fixture.snapshot.facts.recording?.cutEpoch = 0
+            fixture.add(
+                ["main", "grow"], blocks: blocks, size: 10, freed: freed, epoch: 0,
+                variance: SamplingVariance(inuseObjects: variance, inuseSpace: variance * 100))
+            return fixture.snapshot
+        }
+        func variance(_ base: Snapshot, _ current: Snapshot) throws -> SamplingVariance {
+            let diff = SnapshotDiff(base: base, current: current)
+            #expect(diff.isSameRun)
+            let row = try #require(diff.rows.first)
+            #expect(row.survivors == nil)
+            #expect(row.variance == diff.variance)
+            return row.variance
+        }
+        let base = snapshot(blocks: 100, freed: 50, variance: 1000)
+        // Nothing was freed: those of the base are all there.
+        let grown = snapshot(blocks: 150, freed: 50, variance: 1500)
+        #expect(
+            try variance(base, grown) == SamplingVariance(inuseObjects: 500, inuseSpace: 50_000))
+        // A third may have been exchanged for others.
+        let busy = snapshot(blocks: 150, freed: 100, variance: 1500)
+        #expect(
+            try variance(base, busy)
+                == SamplingVariance(inuseObjects: 1167, inuseSpace: 116_667))
+        // All of them: then the two have nothing in common.
+        let other = snapshot(blocks: 150, freed: 10_000, variance: 1500)
+        #expect(
+            try variance(base, other) == SamplingVariance(inuseObjects: 2500, inuseSpace: 250_000))
+    }
+
     @Test func `what is in both snapshots adds no uncertainty to the change`() throws {
         func variance(_ value: Int64) -> SamplingVariance {
             SamplingVariance(inuseObjects: value, inuseSpace: value * 100)

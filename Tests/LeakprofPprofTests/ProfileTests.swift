@@ -30,6 +30,34 @@ import Testing
         #expect(try ProfileDecoder.decode(bytes) == full)
     }
 
+    @Test func `goroutines read back are equal, and no heap`() throws {
+        let creator = Location(
+            address: 0x40_1000, mapping: 0,
+            frames: [
+                Frame(function: "main.begin", file: "main.go", line: 7, startLine: 3),
+                Frame(function: "main.main", file: "main.go", line: 20, startLine: 15),
+            ])
+        let main = Location(address: 0, frames: [Frame(function: "[main goroutine]")])
+        var facts = full.facts
+        facts.recording?.go = GoFacts(
+            version: "go1.26.6", hasCollected: true, pendingObjects: -3, pendingBytes: -48,
+            goroutines: 302)
+        let snapshot = GoroutineSnapshot(
+            facts: facts, mappings: full.mappings,
+            groups: [
+                GoroutineGroup(creator: creator, state: "chan receive", count: 300),
+                GoroutineGroup(creator: creator, state: "select", count: 1),
+                GoroutineGroup(creator: main, state: "running", count: 1),
+            ])
+        let bytes = try ProfileEncoder.encode(snapshot, tool: "test")
+        #expect(try ProfileDecoder.decodeGoroutines(bytes) == snapshot)
+        #expect(throws: ProfileError.notAHeapProfile(sampleTypes: ["goroutine/count"])) {
+            try ProfileDecoder.decode(bytes)
+        }
+        let heap = try ProfileEncoder.encode(full, tool: "test")
+        #expect(throws: ProfileError.noGoroutines) { try ProfileDecoder.decodeGoroutines(heap) }
+    }
+
     /// Lengths take one byte, two and three.
     @Test(arguments: [1, 100, 300, 20_000])
     func `stacks of any length are read back`(depth: Int) throws {

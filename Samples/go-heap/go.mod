@@ -1,0 +1,3 @@
+module go-heap
+
+go 1.19

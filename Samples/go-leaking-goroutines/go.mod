@@ -1,0 +1,3 @@
+module go-leaking-goroutines
+
+go 1.19

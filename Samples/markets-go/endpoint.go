@@ -1,0 +1,5 @@
+//go:build !noendpoint && !noprofile
+
+package main
+
+import _ "net/http/pprof"
