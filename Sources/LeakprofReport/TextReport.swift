@@ -191,11 +191,14 @@ package struct TextReport: Sendable {
     }
 
     /// What is missing from a comparison: from the later snapshot, and from the earlier one, which the reader
-    /// knows as `base`.
+    /// knows as `base`, what is not said of the later one in the same words: counts go on within a run.
     static func warnings(_ diff: SnapshotDiff, base: String) -> [String] {
         let prefix = "note: "
-        return warnings(diff.currentFacts)
-            + warnings(diff.baseFacts).map { "\(prefix)in \(base), \($0.dropFirst(prefix.count))" }
+        let current = warnings(diff.currentFacts)
+        return current
+            + warnings(diff.baseFacts)
+            .filter { !diff.isSameRun || !current.contains($0) }
+            .map { "\(prefix)in \(base), \($0.dropFirst(prefix.count))" }
     }
 
     /// `10000 of 10000`; of estimates, which may exceed each other, `about 99 of 100`.
@@ -384,7 +387,10 @@ package struct TextReport: Sendable {
             warning("stacks_cut_at_unwind") {
                 "\($0) stacks end early or may lack frames, at code without unwind information"
             },
-            warning("stacks_cut_at_depth") { "\($0) stacks are deeper than the depth limit" },
+            warning("stacks_cut_at_depth") {
+                "\($0) allocations had stacks deeper than what is recorded of them (LEAKPROF_DEPTH, at most "
+                    + "128 frames): their outermost frames are missing"
+            },
             warning("replaced_blocks") {
                 "\($0) frees were not seen; their blocks were counted as freed when their address "
                     + "was allocated again"

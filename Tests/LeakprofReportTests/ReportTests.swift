@@ -124,6 +124,20 @@ enum ReportFixture {
                 .contains(">note: in A, 5 allocations of unusual size are missing<"))
     }
 
+    @Test func `what is missing from both is said once of one run, and of each of two`() {
+        let note = "note: 3 stacks end early or may lack frames, at code without unwind information"
+        var base = ReportFixture.base
+        base.facts.recording?.statistics = ReportFixture.current.facts.recording?.statistics ?? [:]
+        func notes() -> [String] {
+            let diff = SnapshotDiff(base: base, current: ReportFixture.current)
+            return TextReport().lines(of: diff, base: "early")
+                .filter { $0.hasSuffix("at code without unwind information") }
+        }
+        #expect(notes() == [note])
+        base.facts.process?.pid = 1
+        #expect(notes() == [note, "note: in `early`, " + note.dropFirst(6)])
+    }
+
     @Test func `diff of a snapshot with itself`() {
         let diff = SnapshotDiff(base: ReportFixture.base, current: ReportFixture.base)
         expect(TextReport().lines(of: diff, base: "early"), matches: "diff-same.txt")
