@@ -42,8 +42,8 @@ struct file_slot {
 
 #define FILE_SLOTS 8192U
 
-// What was found out last. Both words are written by several threads: the first is what was asked xor
-// the second, so that words which do not belong together answer nothing.
+// What was found out last. Both words are written by several threads: the first is what was asked xor a
+// hash of the second, so that words which do not belong together answer nothing.
 struct known {
     uint64_t mixed;  // atomic
     uint64_t answer; // not 0, or what was never asked would be the answer to 0; atomic
@@ -284,7 +284,8 @@ static struct known *place_of(struct known *places, uint32_t count, uint64_t que
 static uint64_t recall(const struct known *known, uint64_t question) {
     for (unsigned i = 0; i < 2; i++) {
         uint64_t answer = lp_load_relaxed_u64(&known[i].answer);
-        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ answer) == question) return answer;
+        if (answer != 0 && (lp_load_relaxed_u64(&known[i].mixed) ^ mix(0, answer)) == question)
+            return answer;
     }
     return 0;
 }
@@ -293,7 +294,7 @@ static void note(struct known *known, uint64_t question, uint64_t answer) {
     lp_store_relaxed_u64(&known[1].answer, lp_load_relaxed_u64(&known[0].answer));
     lp_store_relaxed_u64(&known[1].mixed, lp_load_relaxed_u64(&known[0].mixed));
     lp_store_relaxed_u64(&known[0].answer, answer);
-    lp_store_relaxed_u64(&known[0].mixed, question ^ answer);
+    lp_store_relaxed_u64(&known[0].mixed, question ^ mix(0, answer));
 }
 
 uint64_t lp_python_code_place(const struct lp_python_layout *layout, uintptr_t code, uint32_t position,
