@@ -17,6 +17,13 @@ enum FrameClassifier {
         return wrappers.contains(name) || hasRuntimePrefix(name)
     }
 
+    /// Whether the frame belongs to Node.js: its program, which V8 is a part of, or its library of JavaScript.
+    static func isNode(_ frame: Frame, in mapping: Mapping?) -> Bool {
+        guard let mapping else { return frame.file.hasPrefix("node:") }
+        return mapping.name == "node" || mapping.name == "nodejs"
+            || mapping.name.hasPrefix("libnode.so")
+    }
+
     /// Whether the frame belongs to how threads and programs begin, which every stack has in common.
     static func isEntry(_ frame: Frame) -> Bool { entries.contains(frame.function) }
 

@@ -13,6 +13,14 @@ package struct Site: Sendable, Hashable {
 
     /// Whether it belongs to how threads and programs begin.
     package var isEntry: Bool { FrameClassifier.isEntry(frame) }
+
+    /// Whether it says nothing of the program: how it begins, code outside of any file that has no name, or a remark
+    /// on the stack.
+    fileprivate var isNameless: Bool {
+        isEntry
+            || module.isEmpty && frame.file.isEmpty
+                && (frame.function.hasPrefix("0x") || frame.function.hasPrefix("["))
+    }
 }
 
 extension Mapping {
@@ -27,6 +35,8 @@ package struct StackFrames: Sendable {
     let sites: [Site]
     /// Of each of them.
     private let isMachinery: [Bool]
+    /// Likewise: whether it belongs to Node.js.
+    private let isNode: [Bool]
     /// Per location: the index of its first frame; and behind the last location, how many frames there are.
     private let starts: [Int32]
 
@@ -35,6 +45,7 @@ package struct StackFrames: Sendable {
         let modules = snapshot.mappings.map(\.name)
         var sites: [Site] = []
         var isMachinery: [Bool] = []
+        var isNode: [Bool] = []
         var starts: [Int32] = [0]
         starts.reserveCapacity(snapshot.locations.count + 1)
         for location in snapshot.locations {
@@ -43,11 +54,13 @@ package struct StackFrames: Sendable {
             for frame in location.frames {
                 sites.append(Site(frame: frame, module: module))
                 isMachinery.append(FrameClassifier.isAllocationMachinery(frame, in: mapping))
+                isNode.append(FrameClassifier.isNode(frame, in: mapping))
             }
             starts.append(Int32(sites.count))
         }
         self.sites = sites
         self.isMachinery = isMachinery
+        self.isNode = isNode
         self.starts = starts
     }
 
@@ -72,17 +85,22 @@ package struct StackFrames: Sendable {
     /// How many of the leaf frames are allocation machinery.
     ///
     /// Less than the number of frames: where all are, the innermost one with a source line counts as
-    /// the site, or the leaf.
+    /// the site, or the leaf. What Node.js does for a program is machinery as well, if the program's own code is on
+    /// the stack.
     package func machineryDepth(of sample: Sample) -> Int {
         var depth = 0
         var firstWithLine: Int?
+        var firstOfNode: Int?
         for location in sample.stack {
             for index in indices(of: location) {
-                if !isMachinery[index] { return depth }
+                let isSite =
+                    !isMachinery[index] && (firstOfNode == nil || !sites[index].isNameless)
+                if isSite && !isNode[index] { return depth }
+                if isSite && firstOfNode == nil { firstOfNode = depth }
                 if firstWithLine == nil && sites[index].frame.line != 0 { firstWithLine = depth }
                 depth += 1
             }
         }
-        return firstWithLine ?? 0
+        return firstOfNode ?? firstWithLine ?? 0
     }
 }

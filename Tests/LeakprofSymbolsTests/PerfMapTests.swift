@@ -1,3 +1,4 @@
+import LeakprofModel
 import Testing
 
 @testable import LeakprofSymbols
@@ -28,5 +29,32 @@ import Testing
         #expect(map.name(at: .max) == nil)
         #expect(map.name(at: 0x6000) == "of Windows")
         #expect(map.name(at: 0x7000) == "\u{301}accented")
+    }
+
+    @Test(
+        arguments: [
+            ("JS:*getPage /srv/app.js:12:20", "getPage", "/srv/app.js", 12),
+            ("JS:~ /srv/my app.js:1:1", "(anonymous)", "/srv/my app.js", 1),
+            ("JS:^get size node:internal/url:7:3", "get size", "node:internal/url", 7),
+            ("JS:plain file:///srv/a:b.mjs:3:1", "plain", "file:///srv/a:b.mjs", 3),
+            (
+                "JS:+optimized evalmachine.<anonymous>:2:9", "optimized", "evalmachine.<anonymous>",
+                2
+            ),
+        ])
+    func `functions of JavaScript have files and lines`(
+        name: String, function: String, file: String, line: Int64
+    ) {
+        let frame = Frame(perfMapName: name)
+        #expect(frame == Frame(function: function, file: file, line: line, startLine: line))
+    }
+
+    @Test(
+        arguments: [
+            "Builtin:ArrayMap", "JS:", "JS:*", "JS:*f", "JS:f /a", "JS:f /a:1", "JS:f /a:x:1",
+            "JS:f /a:-1:1", "JS:f :1:1", "JS:f /a:99999999999999999999:1", "JS::1:1", "JS:~:1:1",
+        ])
+    func `other names are left as they are`(name: String) {
+        #expect(Frame(perfMapName: name) == nil)
     }
 }
