@@ -17,12 +17,22 @@ enum FrameClassifier {
         return wrappers.contains(name) || hasRuntimePrefix(name)
     }
 
-    /// Whether the frame belongs to Node.js: its program, which V8 is a part of, or its library of JavaScript.
-    static func isNode(_ frame: Frame, in mapping: Mapping?) -> Bool {
-        guard let mapping else { return frame.file.hasPrefix("node:") }
-        return mapping.name == "node" || mapping.name == "nodejs"
-            || mapping.name.hasPrefix("libnode.so")
+    /// Whether the frame belongs to what a program in JavaScript or Java runs on: the virtual machine, or the
+    /// language's own library.
+    static func isManagedRuntime(_ frame: Frame, in mapping: Mapping?) -> Bool {
+        if let mapping {
+            return mapping.name == "node" || mapping.name == "nodejs"
+                || virtualMachines.contains { mapping.name.utf8.starts(with: $0.utf8) }
+        }
+        return frame.file.utf8.starts(with: "node:".utf8)
+            || javaPackages.contains { frame.function.utf8.starts(with: $0.utf8) }
+            || javaStubs.contains { frame.function.utf8.starts(with: $0.utf8) }
     }
+
+    private static let virtualMachines = ["libnode.so", "libjvm.so", "libjli.so"]
+    private static let javaPackages = ["java.", "javax.", "jdk.", "sun.", "com.sun."]
+    /// Of interpreted methods, a perf map has no names.
+    private static let javaStubs = ["Interpreter", "StubRoutines", "I2C/C2I adapters"]
 
     /// Whether the frame belongs to how threads and programs begin, which every stack has in common.
     static func isEntry(_ frame: Frame) -> Bool { entries.contains(frame.function) }

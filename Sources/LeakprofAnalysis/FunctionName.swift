@@ -33,15 +33,17 @@ package struct FunctionName: Sendable {
             return
         }
         let start = Self.startOfName(bytes, end: end)
-        qualified = String(decoding: bytes[start..<end], as: UTF8.self)
+        // A name that is all surroundings is none of these languages': "StubRoutines (1)".
+        qualified =
+            start < end ? String(decoding: bytes[start..<end], as: UTF8.self) : demangled
     }
 
     /// The qualified name with template arguments replaced by `…`, for labels.
     package var short: String {
         var result: [UInt8] = []
         var depth = 0
-        // "get.<locals>.<lambda>" is Python's, and says all that there is to say.
-        if Self.pythonWords.contains(where: qualified.hasSuffix)
+        // "get.<locals>.<lambda>" is Python's, "Cache.<init>" Java's, and they say all that there is to say.
+        if Self.bracketedWords.contains(where: qualified.hasSuffix)
             || qualified.containsBytes(of: ".<locals>.")
         {
             return qualified
@@ -59,8 +61,9 @@ package struct FunctionName: Sendable {
         return depth == 0 ? String(decoding: result, as: UTF8.self) : qualified
     }
 
-    private static let pythonWords = [
-        "<module>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>",
+    private static let bracketedWords = [
+        ".<init>", ".<clinit>", "<module>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>",
+        "<genexpr>",
     ]
 
     private func endsInOperator(_ name: [UInt8]) -> Bool {

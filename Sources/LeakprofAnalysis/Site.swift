@@ -35,8 +35,8 @@ package struct StackFrames: Sendable {
     let sites: [Site]
     /// Of each of them.
     private let isMachinery: [Bool]
-    /// Likewise: whether it belongs to Node.js.
-    private let isNode: [Bool]
+    /// Likewise: whether it belongs to what JavaScript and Java run on.
+    private let isManaged: [Bool]
     /// Per location: the index of its first frame; and behind the last location, how many frames there are.
     private let starts: [Int32]
 
@@ -45,7 +45,7 @@ package struct StackFrames: Sendable {
         let modules = snapshot.mappings.map(\.name)
         var sites: [Site] = []
         var isMachinery: [Bool] = []
-        var isNode: [Bool] = []
+        var isManaged: [Bool] = []
         var starts: [Int32] = [0]
         starts.reserveCapacity(snapshot.locations.count + 1)
         for location in snapshot.locations {
@@ -54,13 +54,13 @@ package struct StackFrames: Sendable {
             for frame in location.frames {
                 sites.append(Site(frame: frame, module: module))
                 isMachinery.append(FrameClassifier.isAllocationMachinery(frame, in: mapping))
-                isNode.append(FrameClassifier.isNode(frame, in: mapping))
+                isManaged.append(FrameClassifier.isManagedRuntime(frame, in: mapping))
             }
             starts.append(Int32(sites.count))
         }
         self.sites = sites
         self.isMachinery = isMachinery
-        self.isNode = isNode
+        self.isManaged = isManaged
         self.starts = starts
     }
 
@@ -85,22 +85,22 @@ package struct StackFrames: Sendable {
     /// How many of the leaf frames are allocation machinery.
     ///
     /// Less than the number of frames: where all are, the innermost one with a source line counts as
-    /// the site, or the leaf. What Node.js does for a program is machinery as well, if the program's own code is on
-    /// the stack.
+    /// the site, or the leaf. What Node.js or a JVM does for a program is machinery as well, if the program's own code
+    /// is on the stack.
     package func machineryDepth(of sample: Sample) -> Int {
         var depth = 0
         var firstWithLine: Int?
-        var firstOfNode: Int?
+        var firstManaged: Int?
         for location in sample.stack {
             for index in indices(of: location) {
                 let isSite =
-                    !isMachinery[index] && (firstOfNode == nil || !sites[index].isNameless)
-                if isSite && !isNode[index] { return depth }
-                if isSite && firstOfNode == nil { firstOfNode = depth }
+                    !isMachinery[index] && (firstManaged == nil || !sites[index].isNameless)
+                if isSite && !isManaged[index] { return depth }
+                if isSite && firstManaged == nil { firstManaged = depth }
                 if firstWithLine == nil && sites[index].frame.line != 0 { firstWithLine = depth }
                 depth += 1
             }
         }
-        return firstOfNode ?? firstWithLine ?? 0
+        return firstManaged ?? firstWithLine ?? 0
     }
 }

@@ -73,7 +73,7 @@ package final class Symbolizer {
 
     private func frameOutsideOfFiles(at address: UInt64) -> Frame {
         if case .found(let map) = perfMap, let name = map.name(at: address) {
-            return Frame(perfMapName: name) ?? Frame(function: name)
+            return Frame(perfMapName: name)
         }
         return .unsymbolized(address: address, in: nil)
     }

@@ -49,12 +49,20 @@ import Testing
         #expect(frame == Frame(function: function, file: file, line: line, startLine: line))
     }
 
+    @Test func `methods of Java have their class and name`() {
+        let name = "java.lang.Object app.Cache.<init>(int, java.util.Map)"
+        #expect(
+            Frame(perfMapName: name) == Frame(function: "app.Cache.<init>", systemName: name))
+    }
+
     @Test(
         arguments: [
-            "Builtin:ArrayMap", "JS:", "JS:*", "JS:*f", "JS:f /a", "JS:f /a:1", "JS:f /a:x:1",
+            "Builtin:ArrayMap", "StubRoutines (1)", "Interpreter", "f(int)", "a b.c d(int)",
+            "v a.(x)",
+            "JS:", "JS:*", "JS:*f", "JS:f /a", "JS:f /a:1", "JS:f /a:x:1",
             "JS:f /a:-1:1", "JS:f :1:1", "JS:f /a:99999999999999999999:1", "JS::1:1", "JS:~:1:1",
         ])
     func `other names are left as they are`(name: String) {
-        #expect(Frame(perfMapName: name) == nil)
+        #expect(Frame(perfMapName: name) == Frame(function: name))
     }
 }

@@ -1,14 +1,18 @@
 package import LeakprofModel
 
 extension Frame {
-    /// What V8 calls a function of JavaScript in a perf map: `JS:*getPage /srv/app.js:12:20`.
+    /// A frame by its name in a perf map, taken apart as far as the runtime that wrote it is known: V8 or the JVM.
+    ///
+    /// - Parameter name: Such as `JS:*getPage /srv/app.js:12:20` or `void app.Cache.put(int, java.lang.Object)`.
+    package init(perfMapName name: String) {
+        self = Self(javaScript: name) ?? Self(java: name) ?? Frame(function: name)
+    }
+
+    /// What V8 calls a function of JavaScript.
     ///
     /// The sign before the function's name says how it was compiled, and changes while a program runs; it is
     /// left out. The line is the one the function begins at: a map has no other.
-    ///
-    /// - Parameter name: The name in the map.
-    /// - Returns: `nil` for names of another form, such as those of V8's own code.
-    package init?(perfMapName name: String) {
+    private init?(javaScript name: String) {
         guard name.hasPrefix("JS:") else { return nil }
         var rest = name.dropFirst(3)
         if let sign = rest.first, "~^+*'?-".contains(sign) { rest = rest.dropFirst() }
@@ -25,6 +29,14 @@ extension Frame {
         self.init(
             function: function.isEmpty ? "(anonymous)" : String(function), file: String(file),
             line: line, startLine: line)
+    }
+
+    /// What the JVM calls a compiled method: its result, its class and name, its parameters.
+    private init?(java name: String) {
+        guard name.hasSuffix(")"), let parameters = name.firstIndex(of: "(") else { return nil }
+        let words = name[..<parameters].split(separator: " ")
+        guard words.count == 2, words[1].contains("."), words[1].last != "." else { return nil }
+        self.init(function: String(words[1]), systemName: name)
     }
 
     /// What a file's name may begin with; names of functions and of folders may have spaces in them.

@@ -4,8 +4,8 @@ import LeakprofModel
 import LeakprofTestSupport
 import Testing
 
-/// JavaScript by the names that Node.js writes down of the code it compiles.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct NodeTests {
+/// JavaScript and Java by the names that Node.js and the JVM write down of the code they compile.
+@Suite(.serialized, .timeLimit(.minutes(5))) struct ManagedRuntimeTests {
     /// Runs Samples/node-leak.js.
     ///
     /// - Parameter options: Node's.
@@ -40,5 +40,35 @@ import Testing
         let first = try #require(diff.rows.first)
         #expect(first.site.module.hasPrefix("node"))
         #expect(first.site.frame.function.hasPrefix("node::"), "\(first.site.frame.function)")
+    }
+
+    /// Runs Samples/JavaDirect.java, with everything compiled and nothing inlined, so that every method has a name.
+    @Test func `the growing cache of direct buffers is at the method that makes its pages`()
+        async throws
+    {
+        let recording = try Recording()
+        let classes = recording.directory.path + "/classes"
+        try await Programs.succeed(
+            "javac", ["-d", classes, "\(BuiltProducts.root)/Samples/JavaDirect.java"])
+        let options = [
+            "-Xcomp", "-XX:+PreserveFramePointer", "-XX:CompileCommand=quiet",
+            "-XX:CompileCommand=dontinline,JavaDirect::*", "-cp", classes, "JavaDirect",
+        ]
+        let (snapshots, status) = try await recording.with("java", options) { java in
+            defer { unlink("/tmp/perf-\(java.pid).map") }
+            try await java.line(startingWith: "ready")
+            let early = try await recording.snapshot(of: java, name: "early")
+            try await java.send("\n")
+            try await java.line(startingWith: "grown")
+            try await Programs.succeed("jcmd", ["\(java.pid)", "Compiler.perfmap"])
+            let late = try await recording.snapshot(of: java, name: "late")
+            try await java.send("\n")
+            return [early, late]
+        }
+        #expect(status == 0)
+        let diff = SnapshotDiff(base: snapshots[0], current: snapshots[1])
+        let first = try #require(diff.rows.first)
+        #expect(first.site.frame.function == "JavaDirect.renderPage")
+        #expect(first.change.inuseSpace >= 1000 * 20_000)
     }
 }
