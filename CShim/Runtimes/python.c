@@ -139,11 +139,11 @@ static bool has_one_interpreter(void) {
 }
 
 uintptr_t lp_python_thread(const struct lp_python_layout *layout) {
-    uintptr_t own = (uintptr_t)lp_python.own_thread();
     uintptr_t current = (uintptr_t)lp_python.current_thread();
-    if (current == own || current == 0) return own;
     // Since 3.12 the current thread state is kept per thread.
-    if (layout->minor >= 12) return current;
+    if (layout->minor >= 12 && current != 0) return current;
+    uintptr_t own = (uintptr_t)lp_python.own_thread();
+    if (current == own || current == 0) return own;
     // Before, it is that of whichever thread has the lock, which may end at any time and free it. Where
     // there are subinterpreters it must be looked into, since it may still be this thread's, though
     // not the first it had.
