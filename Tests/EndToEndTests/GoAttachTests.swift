@@ -169,7 +169,7 @@ import Testing
         ).squareRoot()
     }
 
-    @Test(arguments: GoToolchain.ends)
+    @Test(arguments: GoToolchain.all)
     func `what was sampled at either rate is scaled by it`(go: GoToolchain) async throws {
         let stage = try Stage()
         try await controlled(go) { process, tell in
@@ -259,6 +259,12 @@ import Testing
             #expect(attachment.buckets?.isEmpty == false)
             let text = try await stage.leakprof("top", "recordings/" + name)
             #expect(!text.contains("since attach"), "\(text)")
+            // For others, it has no addresses.
+            try await stage.leakprof(
+                "export", "recordings/" + name, "--format", "pprof", "--redact", "-o", "shown")
+            #expect(try stage.snapshot("shown").facts.recording?.go?.attachment == nil)
+            try await stage.leakprof("snapshot", pid, "-o", "since")
+            #expect(try stage.snapshot("since").facts.recording?.go?.attachment?.image == "")
         }
     }
 
@@ -312,6 +318,25 @@ import Testing
                 ["attach", pid, "--write", "--interval", "8192"], "it is attached already",
                 "rate 524288 was replaced by 4096", "first leakprof detach \(pid)", rate: 4096)
 
+            // What others could have written is not believed.
+            let kept = "\(stage.recordings)/\(try #require(stage.baselines.first))"
+            chmod(kept, 0o666)
+            try await expectRefusal(
+                ["snapshot", pid, "-o", "x"], "can't read \(kept)",
+                "it is not a file that leakprof attach wrote for this user", rate: 4096)
+            chmod(kept, 0o600)
+            let moved = stage.directory.path + "/moved"
+            #expect(rename(kept, moved) == 0)
+            symlink(moved, kept)
+            try await expectRefusal(["detach", pid], "can't read \(kept)", rate: 4096)
+            try Files.write(Array("LEAKPROF".utf8), to: moved)
+            #expect(rename(moved, kept) == 0)
+            chmod(kept, 0o600)
+            try await expectRefusal(["detach", pid], "can't read \(kept)", rate: 4096)
+            unlink(kept)
+            try await tell("rate 524288")
+            try await stage.leakprof("attach", pid, "--write", "--interval", "4096")
+
             // What the program sets itself stays.
             try await tell("rate 1000", "small 1000")
             try await stage.leakprof("snapshot", pid, "-o", "changed")
@@ -333,6 +358,42 @@ import Testing
         #expect(shim.status == 1)
         let nobody = try await stage.run(["attach", "999999999", "--write"])
         #expect(nobody.errors.contains("there is no process 999999999"), "\(nobody.errors)")
+    }
+
+    @Test func `where the symbol table and the code differ, nothing is written`() async throws {
+        let stage = try Stage()
+        let go = try #require(GoToolchain.all.last)
+        let program = try await go.build("go-attach")
+        let address = try await controlled(go) { process, _ in
+            try await stage.rate(process.pid).address
+        }
+        // Of a symbol, its address and its size follow each other (Elf64_Sym).
+        let number = try #require(UInt64(address.dropFirst(2), radix: 16))
+        func bytes(_ number: UInt64) -> [UInt8] {
+            (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+        }
+        var file = try Files.bytes(of: program)
+        let place = try #require(file.firstRange(of: bytes(number) + bytes(8))).lowerBound
+        file.replaceSubrange(place..<place + 8, with: bytes(number + 8))
+        let copy = stage.directory.path + "/misleading"
+        try Files.write(file, to: copy)
+        try await Programs.succeed("chmod", ["+x", copy])
+        let (_, status) = try await Programs.with(copy) { process in
+            try await process.line(startingWith: "ready")
+            let neighbour = "0x" + String(number + 8, radix: 16)
+            let before = try word(process.pid, at: neighbour)
+            let refused = try await stage.run(
+                ["attach", "\(process.pid)", "--write", "--interval", "4096"])
+            #expect(refused.status == 1)
+            #expect(
+                refused.errors.contains(
+                    "its symbol table and its code have runtime.MemProfileRate at different places"),
+                "\(refused.errors)")
+            #expect(try word(process.pid, at: address) == 524_288)
+            #expect(try word(process.pid, at: neighbour) == before)
+            #expect(stage.baselines.isEmpty)
+        }
+        #expect(status == 0)
     }
 
     /// Needs root, which alone can act as somebody else.
