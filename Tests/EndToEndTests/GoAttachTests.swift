@@ -111,6 +111,7 @@ import Testing
             let again = try await stage.run(["detach", pid])
             #expect(again.status == 1)
             #expect(again.errors.contains("leakprof is not attached to it"), "\(again.errors)")
+            try await stage.leakprof("snapshot", pid, "-o", "after")
             let after = try await stage.leakprof("top", pid)
             return (diff: diff, after: after)
         }
@@ -123,6 +124,10 @@ import Testing
                 /note: since attach at [-0-9]+ [:0-9]+ UTC: what was allocated before is not seen, when [0-9.]+ MiB were resident/
             ), "\(texts.diff)")
         #expect(texts.after.contains("recording off: MemProfileRate is 0"), "\(texts.after)")
+        #expect(
+            try stage.snapshot("after").facts.notes.contains {
+                $0.hasPrefix("runtime.MemProfileRate is 0 now, and what it was before is not known")
+            })
         let late = try stage.snapshot("late")
         #expect(late.facts.period == 65536)
         let attachment = try #require(late.facts.recording?.go?.attachment)
