@@ -108,6 +108,9 @@ package struct Redaction: Sendable {
 
     private mutating func redacted(_ recording: RecordingFacts) -> RecordingFacts {
         var result = recording
+        // What attach keeps has addresses.
+        if recording.go?.attachment?.buckets != nil { result.go?.attachment = nil }
+        result.go?.attachment?.image = ""
         result.otherMalloc = recording.otherMalloc.map { module($0) }
         // Where Python is installed, and a version that a region made up.
         result.python?.interpreter = nil

@@ -26,6 +26,8 @@ package enum CaptureError: Error, Equatable {
     case unreachable(url: String, reason: String)
     /// A Go process whose runtime could not be read.
     case unreadableGo(pid: Int32, reason: String, advice: String)
+    /// A process in which something was to be changed, and nothing was.
+    case unchanged(String, advice: String)
 }
 
 extension CaptureError: CustomStringConvertible {
@@ -48,6 +50,7 @@ extension CaptureError: CustomStringConvertible {
         case .unreadableGo(let pid, let reason, _):
             "can't read the Go heap of process \(pid): \(reason)"
         case .unreachable(let url, let reason): "can't get \(url): \(reason)"
+        case .unchanged(let what, _): what
         }
     }
 
@@ -65,7 +68,7 @@ extension CaptureError: CustomStringConvertible {
         case .layoutMismatch: "use the leakprof that came with the shim, or restart the program"
         case .damaged: "`leakprof inspect` shows the header"
         case .unsupported: "`leakprof --help` lists what can be read"
-        case .unreadableGo(_, _, let advice): advice
+        case .unreadableGo(_, _, let advice), .unchanged(_, let advice): advice
         case .unreachable(let url, _):
             "a look at what it answers: curl -v -o heap.pb.gz '\(url)'; a saved file is a source too"
         }

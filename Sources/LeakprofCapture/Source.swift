@@ -172,7 +172,7 @@ package enum Source: Sendable {
         _ pid: Int32, _ directory: String?
     ) throws(CaptureError) -> Source {
         if let process = LiveProcess(pid: pid), process.regionPath == nil,
-            let program = GoProcess(process)
+            let program = GoProcess(process, directory: directory)
         {
             return .go(program)
         }

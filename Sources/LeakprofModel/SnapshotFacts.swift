@@ -140,16 +140,55 @@ package struct GoFacts: Sendable, Equatable, Codable {
     package var pendingBytes: Int64
     /// Goroutines there were, without the runtime's own; `nil` when they could not be read.
     package var goroutines: Int64?
+    /// How leakprof changed the sampling interval of the running program; `nil` when it did not.
+    package var attachment: GoAttachment?
 
     package init(
         version: String, hasCollected: Bool = false, pendingObjects: Int64 = 0,
-        pendingBytes: Int64 = 0, goroutines: Int64? = nil
+        pendingBytes: Int64 = 0, goroutines: Int64? = nil, attachment: GoAttachment? = nil
     ) {
         self.version = version
         self.hasCollected = hasCollected
         self.pendingObjects = pendingObjects
         self.pendingBytes = pendingBytes
         self.goroutines = goroutines
+        self.attachment = attachment
+    }
+}
+
+/// A change of `runtime.MemProfileRate` in a running Go program, by `leakprof attach`.
+package struct GoAttachment: Sendable, Equatable, Codable {
+    /// When the program's buckets were read, just before the change, in nanoseconds since 1970 UTC.
+    package var attachedAt: Int64
+    /// What the variable was, in bytes; 0 when nothing was sampled.
+    package var oldRate: Int64
+    /// What was written, in bytes.
+    package var newRate: Int64
+    /// Resident memory just before the change, in bytes; `nil` when it is not known.
+    package var residentBytes: Int64?
+    /// How far the bytes in use may be off, because it is not known whether blocks that were freed were sampled before
+    /// the change or after it.
+    package var ambiguousBytes: Int64
+    /// Tells two programs that one process ran after another (exec) apart; hexadecimal.
+    package var image: String
+    /// In a baseline alone, six numbers per bucket: its address, the size of its blocks, what was allocated and freed
+    /// as of the last completed garbage collection, and the same of what was pending.
+    package var buckets: [Int64]?
+
+    /// The numbers that ``buckets`` has for each.
+    package static let numbersPerBucket = 6
+
+    package init(
+        attachedAt: Int64, oldRate: Int64, newRate: Int64, residentBytes: Int64? = nil,
+        ambiguousBytes: Int64 = 0, image: String = "", buckets: [Int64]? = nil
+    ) {
+        self.attachedAt = attachedAt
+        self.oldRate = oldRate
+        self.newRate = newRate
+        self.residentBytes = residentBytes
+        self.ambiguousBytes = ambiguousBytes
+        self.image = image
+        self.buckets = buckets
     }
 }
 

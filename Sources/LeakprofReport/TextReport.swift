@@ -349,6 +349,32 @@ package struct TextReport: Sendable {
             : asOf + "\(bytes) more were allocated than found to be garbage"
     }
 
+    /// Since when leakprof has had a Go program sample otherwise than by itself, and what that leaves uncertain.
+    package static func goAttachment(_ facts: SnapshotFacts) -> String? {
+        // In what attach kept of before, it is still to come.
+        guard let attachment = facts.recording?.go?.attachment, attachment.buckets == nil else {
+            return nil
+        }
+        let since = "since attach at \(GrowthStory.time(attachment.attachedAt))"
+        guard attachment.oldRate != 0 else {
+            let resident = attachment.residentBytes.map {
+                ", when \(Quantity.precise($0)) were resident"
+            }
+            return "note: \(since): what was allocated before is not seen\(resident ?? "")"
+        }
+        let uncertain =
+            attachment.ambiguousBytes == 0
+            ? ""
+            : "; blocks that were freed since may have been sampled before or after, so that what is live "
+                + "may be off by \(Quantity.precise(attachment.ambiguousBytes))"
+        return "note: sampled every \(interval(attachment.newRate)) \(since), every "
+            + "\(interval(attachment.oldRate)) before, and scaled accordingly" + uncertain
+    }
+
+    private static func interval(_ rate: Int64) -> String {
+        rate == 1 ? "byte" : Quantity.bytes(rate)
+    }
+
     /// What is missing from the numbers, and why; nothing when nothing is.
     static func warnings(_ facts: SnapshotFacts) -> [String] {
         guard let recording = facts.recording else { return [] }
@@ -376,6 +402,7 @@ package struct TextReport: Sendable {
             },
             unknownPython(recording),
             goProfile(facts),
+            goAttachment(facts),
             warning("python_functions_lost") {
                 "\($0) times there was no room for a Python function's name: the region is full, see "
                     + "LEAKPROF_REGION_SIZE"

@@ -80,13 +80,7 @@ struct RecordingOptions: ParsableArguments {
         }
     }
 
-    /// Digits with an optional unit, as the shim understands them.
-    private static func isSize(_ text: String) -> Bool {
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        let unit = text.dropFirst(digits.count).lowercased()
-        return !digits.isEmpty
-            && ["", "b", "k", "kb", "kib", "m", "mb", "mib", "g", "gb", "gib"].contains(unit)
-    }
+    private static func isSize(_ text: String) -> Bool { ByteSize.parts(of: text) != nil }
 
     var isPaused: Bool { paused || Console.environment("LEAKPROF_PAUSED") == "1" }
 
@@ -106,5 +100,32 @@ struct RecordingOptions: ParsableArguments {
         if pythonOnly { variables["LEAKPROF_PYTHON"] = "only" }
         if nativeFrames { variables["LEAKPROF_PYTHON"] = "native" }
         return variables
+    }
+}
+
+/// A number of bytes as users write it: digits with an optional unit, as the shim understands them.
+struct ByteSize {
+    let bytes: Int64
+
+    /// `nil` when it is no size, or has more bytes than can be.
+    init?(_ text: String) {
+        guard let (digits, shift) = Self.parts(of: text), let number = Int64(digits) else {
+            return nil
+        }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
+        guard !overflow else { return nil }
+        self.bytes = bytes
+    }
+
+    /// The digits, and by which power of two the unit multiplies them.
+    static func parts(of text: String) -> (digits: Substring, shift: Int64)? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let unit = text.dropFirst(digits.count).lowercased()
+        let shifts: [String: Int64] = [
+            "": 0, "b": 0, "k": 10, "kb": 10, "kib": 10, "m": 20, "mb": 20, "mib": 20, "g": 30,
+            "gb": 30, "gib": 30,
+        ]
+        guard !digits.isEmpty, let shift = shifts[unit] else { return nil }
+        return (digits, shift)
     }
 }

@@ -42,6 +42,7 @@ struct SnapshotCommand: ParsableCommand {
         let path = try Snapshots.write(snapshot, to: output)
         if let note = TextReport.otherMalloc(snapshot.facts) { Console.say(note) }
         if let note = TextReport.goProfile(snapshot.facts) { Console.say(note) }
+        if let note = TextReport.goAttachment(snapshot.facts) { Console.say(note) }
         for note in Snapshots.notableNotes(snapshot).prefix(5) { Console.say("note: " + note) }
         guard path != "-" else { return }
         let totals = snapshot.totals

@@ -124,7 +124,7 @@ import Testing
         #expect(
             finished.errors.contains(
                 "its heap profile is off (runtime.MemProfileRate is 0)"), "\(finished.errors)")
-        #expect(finished.errors.contains("try: import _ "), "\(finished.errors)")
+        #expect(finished.errors.contains("try: leakprof attach "), "\(finished.errors)")
     }
 
     /// A program that says it was built with a version whose layout nobody knows yet, else the same.

@@ -66,11 +66,12 @@ private struct GoMemory {
         #expect(
             heap.buckets == [
                 GoHeap.Bucket(
-                    stack: [1, 2, 3], blockSize: 48,
+                    address: 0x400, stack: [1, 2, 3], blockSize: 48,
                     active: GoHeap.Counts(allocations: 10, frees: 4),
                     pending: GoHeap.Counts(allocations: 12, frees: 3)),
                 GoHeap.Bucket(
-                    stack: [9], blockSize: 16, active: GoHeap.Counts(allocations: 1, frees: 0),
+                    address: 0xff0, stack: [9], blockSize: 16,
+                    active: GoHeap.Counts(allocations: 1, frees: 0),
                     pending: GoHeap.Counts(allocations: 0, frees: 1)),
             ])
         #expect(heap.hasCollected)

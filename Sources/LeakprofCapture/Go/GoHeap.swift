@@ -15,9 +15,23 @@ struct GoHeap {
             left.allocations = left.allocations.saturatingAdd(right.allocations)
             left.frees = left.frees.saturatingAdd(right.frees)
         }
+
+        static func + (left: Counts, right: Counts) -> Counts {
+            var sum = left
+            sum += right
+            return sum
+        }
+
+        static func - (left: Counts, right: Counts) -> Counts {
+            Counts(
+                allocations: left.allocations.saturatingSubtract(right.allocations),
+                frees: left.frees.saturatingSubtract(right.frees))
+        }
     }
 
     struct Bucket: Equatable {
+        /// In the process, where it stays.
+        var address: UInt64
         /// Return addresses, leaf first, one per function: inlined calls have made-up ones of their own.
         var stack: [UInt64]
         /// Of each block, in bytes.
@@ -31,6 +45,8 @@ struct GoHeap {
     var buckets: [Bucket]
     /// Mean bytes between samples; 1 or less when every block is recorded, or none.
     var rate: Int64
+    /// What there was when leakprof changed the rate; `nil` when it did not.
+    var baseline: GoBaseline?
     /// Whether a garbage collection was completed; before, everything is pending.
     var hasCollected: Bool {
         buckets.contains { $0.active.allocations != 0 || $0.active.frees != 0 }
@@ -115,24 +131,68 @@ struct GoHeap {
         for index in 1...3 { pending += counts(index) }
         let stack = (0..<Int(depth)).compactMap { body.number(at: $0 * 8, as: UInt64.self) }
         let bucket = Bucket(
-            stack: stack, blockSize: Int64(clamping: size), active: counts(0), pending: pending)
+            address: address, stack: stack, blockSize: Int64(clamping: size), active: counts(0),
+            pending: pending)
         return (bucket, next)
+    }
+
+    // MARK: Shares
+
+    /// What of a bucket was sampled at one rate.
+    struct Share: Equatable {
+        var rate: Int64
+        var active: Counts
+        var pending: Counts
+    }
+
+    /// What of the bucket was sampled before the rate was changed, unless that was nothing, and what since.
+    func shares(of bucket: Bucket) -> [Share] {
+        guard let baseline else {
+            return [Share(rate: rate, active: bucket.active, pending: bucket.pending)]
+        }
+        let active = baseline.split(bucket.active, of: bucket)
+        let all = baseline.split(bucket.active + bucket.pending, of: bucket)
+        let since = Share(
+            rate: baseline.newRate, active: active.since, pending: all.since - active.since)
+        // What was sampled at an unknown rate can't be scaled.
+        guard baseline.oldRate != 0 else { return [since] }
+        let before = Share(
+            rate: baseline.oldRate, active: active.before, pending: all.before - active.before)
+        return [before, since]
+    }
+
+    /// How far the bytes in use may be off because frees may be of blocks from before the change of the rate, or not.
+    var ambiguousBytes: Int64 {
+        guard let baseline, baseline.oldRate != 0 else { return 0 }
+        let hasCollected = hasCollected
+        return buckets.reduce(0) { sum, bucket in
+            let counts = hasCollected ? bucket.active : bucket.active + bucket.pending
+            let blocks = baseline.split(counts, of: bucket).ambiguousFrees
+            let before = estimate(blocks, of: bucket.blockSize, at: baseline.oldRate).bytes
+            let since = estimate(blocks, of: bucket.blockSize, at: baseline.newRate).bytes
+            return sum.saturatingAdd(before.distance(since))
+        }
     }
 
     // MARK: Estimates
 
-    /// What so many sampled blocks of one size stand for, to the byte what runtime/pprof says.
-    func estimate(_ blocks: Int64, of size: Int64) -> (objects: Int64, bytes: Int64) {
+    /// What so many sampled blocks of one size stand for, to the byte what runtime/pprof says; at the present rate,
+    /// or at another.
+    func estimate(
+        _ blocks: Int64, of size: Int64, at rate: Int64? = nil
+    ) -> (objects: Int64, bytes: Int64) {
+        let rate = rate ?? self.rate
         guard blocks != 0, size > 0 else { return (0, 0) }
         let bytes = Double(blocks) * Double(size)
         guard rate > 1 else { return (blocks, Int64(towardZero: bytes)) }
-        let weight = weight(of: size)
+        let weight = Self.weight(of: size, at: rate)
         return (Int64(towardZero: Double(blocks) * weight), Int64(towardZero: bytes * weight))
     }
 
-    func variance(_ blocks: Int64, of size: Int64) -> SamplingVariance {
+    func variance(_ blocks: Int64, of size: Int64, at rate: Int64? = nil) -> SamplingVariance {
+        let rate = rate ?? self.rate
         guard blocks > 0, size > 0, rate > 1 else { return .zero }
-        let weight = weight(of: size)
+        let weight = Self.weight(of: size, at: rate)
         let objects = Double(blocks) * weight * (weight - 1)
         return SamplingVariance(
             inuseObjects: Int64(towardZero: objects),
@@ -140,7 +200,7 @@ struct GoHeap {
     }
 
     /// A block of k bytes is sampled with the probability 1 − exp(−k/rate).
-    private func weight(of size: Int64) -> Double {
+    private static func weight(of size: Int64, at rate: Int64) -> Double {
         1 / (1 - exp(-Double(size) / Double(rate)))
     }
 }

@@ -9,21 +9,42 @@ package struct GoProcess: Sendable {
     package let pid: Int32
     /// What it was built with, such as `go1.26.6`.
     package let version: String
+    /// The recording directory, if not the default one.
+    let directory: String?
 
     /// `nil` when the process is no Go program, or its file can't be read.
-    init?(_ process: LiveProcess) {
+    ///
+    /// What ``attach(rate:writes:)`` left is looked for in `directory` and in the default recording directory.
+    init?(_ process: LiveProcess, directory: String? = nil) {
         guard let bytes = try? PagedBytes(path: "/proc/\(process.pid)/exe"),
             let file = ElfFile(bytes), let version = GoBuildInfo.version(of: file)
         else { return nil }
         pid = process.pid
         self.version = version
+        self.directory = directory
     }
 
     /// The program's heap profile as a snapshot with symbols.
     ///
     /// The program is not stopped. Live is what was live at the last garbage collection that has been completed.
     func capture() throws(CaptureError) -> Snapshot {
-        try read { process, reader throws(GoFailure) in try snapshot(process, reader) }
+        let attachment = try GoBaselineFile.find(of: try liveProcess(), in: directory)?.attachment
+        return try read { process, reader throws(GoFailure) in
+            var heap = try self.heap(reader)
+            heap.baseline = attachment.flatMap(GoBaseline.init)
+            var snapshot = try snapshot(of: heap, process, reader)
+            guard heap.baseline != nil, var attachment else { return snapshot }
+            attachment.ambiguousBytes = heap.ambiguousBytes
+            attachment.buckets = nil
+            attachment.image = ""
+            snapshot.facts.recording?.go?.attachment = attachment
+            if heap.rate != attachment.newRate {
+                snapshot.facts.notes.append(
+                    "runtime.MemProfileRate is \(heap.rate) and not \(attachment.newRate), as attach "
+                        + "wrote: what was sampled since attach is scaled by \(attachment.newRate)")
+            }
+            return snapshot
+        }
     }
 
     /// Adds the program's heap profile to what the shim recorded of the same process, or says why it is not there.
@@ -55,12 +76,17 @@ package struct GoProcess: Sendable {
         }
     }
 
-    private func read<Result>(
-        _ body: (LiveProcess, GoReader) throws(GoFailure) -> Result
-    ) throws(CaptureError) -> Result {
+    func liveProcess() throws(CaptureError) -> LiveProcess {
         guard let process = LiveProcess(pid: pid) else {
             throw .noSuchSource("there is no process \(pid) any more")
         }
+        return process
+    }
+
+    func read<Result>(
+        _ body: (LiveProcess, GoReader) throws(GoFailure) -> Result
+    ) throws(CaptureError) -> Result {
+        let process = try liveProcess()
         do throws(GoFailure) {
             return try body(process, try GoReader(process, version: version))
         } catch {
@@ -68,24 +94,29 @@ package struct GoProcess: Sendable {
         }
     }
 
-    private func snapshot(
-        _ process: LiveProcess, _ reader: GoReader
-    ) throws(GoFailure) -> Snapshot {
+    func heap(_ reader: GoReader) throws(GoFailure) -> GoHeap {
         let variables = try reader.require([.buckets, .memoryProfileRate])
         guard let buckets = variables[.buckets], let rate = variables[.memoryProfileRate] else {
             throw .damaged("its heap profile was not found")
         }
-        let heap = try GoHeap.read(reader.memory, buckets: buckets, rate: rate, reader.version)
+        return try GoHeap.read(reader.memory, buckets: buckets, rate: rate, reader.version)
+    }
+
+    private func snapshot(
+        of heap: GoHeap, _ process: LiveProcess, _ reader: GoReader
+    ) throws(GoFailure) -> Snapshot {
         var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
         // The runtime itself may allocate before it switches the profile off.
         guard heap.rate != 0 || snapshot.locations.contains(where: isOfProgram) else {
             throw GoFailure(
                 reason: "its heap profile is off (runtime.MemProfileRate is 0): nothing in the "
                     + "program can ask for one, so the linker left it out",
-                advice: "import _ \"net/http/pprof\" in the program")
+                advice: "leakprof attach \(pid), which has it sample from then on, or import _ "
+                    + "\"net/http/pprof\" in the program")
         }
         snapshot.facts = facts(of: process)
-        let interval = heap.rate > 1 ? heap.rate : 0
+        let rate = heap.baseline?.newRate ?? heap.rate
+        let interval = rate > 1 ? rate : 0
         snapshot.facts.period = max(1, interval)
         var go = facts(of: heap)
         // Where they can't be read, the heap can still be.
@@ -96,6 +127,25 @@ package struct GoProcess: Sendable {
             mode: interval == 0 ? "exact" : "sampled",
             state: heap.rate == 0 ? "off: MemProfileRate is 0" : "recording",
             intervalBytes: interval, go: go)
+        if heap.rate == 0, heap.baseline == nil {
+            snapshot.facts.notes.append(
+                "runtime.MemProfileRate is 0 now, and what it was before is not known: each block that "
+                    + "was sampled then counts for itself alone")
+        }
+        return snapshot
+    }
+
+    /// The same, and of a program that samples nothing the little that its runtime had sampled by then.
+    func baseline(
+        _ heap: GoHeap, _ process: LiveProcess, _ reader: GoReader
+    ) -> Snapshot {
+        var snapshot = GoSnapshotBuilder(reader, program: mapping(of: process, reader)).build(heap)
+        snapshot.facts = facts(of: process)
+        let interval = heap.rate > 1 ? heap.rate : 0
+        snapshot.facts.period = max(1, interval)
+        snapshot.facts.recording = RecordingFacts(
+            mode: interval == 0 ? "exact" : "sampled", state: "recording",
+            intervalBytes: interval, go: facts(of: heap))
         return snapshot
     }
 
@@ -139,10 +189,13 @@ package struct GoProcess: Sendable {
         var facts = GoFacts(version: version, hasCollected: hasCollected)
         guard hasCollected else { return facts }
         for bucket in heap.buckets {
-            let change = bucket.pending.allocations.saturatingSubtract(bucket.pending.frees)
-            let (objects, bytes) = heap.estimate(change, of: bucket.blockSize)
-            facts.pendingObjects = facts.pendingObjects.saturatingAdd(objects)
-            facts.pendingBytes = facts.pendingBytes.saturatingAdd(bytes)
+            for share in heap.shares(of: bucket) {
+                let change = share.pending.allocations.saturatingSubtract(share.pending.frees)
+                let (objects, bytes) = heap.estimate(
+                    change, of: bucket.blockSize, at: share.rate)
+                facts.pendingObjects = facts.pendingObjects.saturatingAdd(objects)
+                facts.pendingBytes = facts.pendingBytes.saturatingAdd(bytes)
+            }
         }
         return facts
     }

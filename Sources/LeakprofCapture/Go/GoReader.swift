@@ -58,9 +58,19 @@ final class GoReader {
 
     /// Where the program began, from the auxiliary vector (getauxval(3)).
     private static func entry(of pid: Int32) -> UInt64? {
+        auxiliaryValue(UInt64(AT_ENTRY), of: pid)
+    }
+
+    /// Tells two programs that one process ran after another (exec) apart, as the kernel puts each's first stack
+    /// elsewhere; hexadecimal, empty when it is not known.
+    static func image(of pid: Int32) -> String {
+        auxiliaryValue(UInt64(AT_RANDOM), of: pid).map { String($0, radix: 16) } ?? ""
+    }
+
+    private static func auxiliaryValue(_ type: UInt64, of pid: Int32) -> UInt64? {
         guard let vector = ProcFile.bytes("/proc/\(pid)/auxv", limit: 1 << 14) else { return nil }
         for start in stride(from: 0, to: vector.count, by: 16)
-        where vector.number(at: start, as: UInt64.self) == UInt64(AT_ENTRY) {
+        where vector.number(at: start, as: UInt64.self) == type {
             return vector.number(at: start + 8)
         }
         return nil

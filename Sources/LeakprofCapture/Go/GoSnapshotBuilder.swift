@@ -18,20 +18,25 @@ struct GoSnapshotBuilder {
     consuming func build(_ heap: GoHeap) -> Snapshot {
         let hasCollected = heap.hasCollected
         for bucket in heap.buckets {
-            add(bucket, hasCollected ? bucket.active : bucket.pending, heap)
+            for share in heap.shares(of: bucket) {
+                let counts = hasCollected ? share.active : share.pending
+                add(bucket, counts, at: share.rate, heap)
+            }
         }
         return snapshot
     }
 
-    private mutating func add(_ bucket: GoHeap.Bucket, _ counts: GoHeap.Counts, _ heap: GoHeap) {
+    private mutating func add(
+        _ bucket: GoHeap.Bucket, _ counts: GoHeap.Counts, at rate: Int64, _ heap: GoHeap
+    ) {
         guard counts.allocations != 0 else { return }
-        let allocated = heap.estimate(counts.allocations, of: bucket.blockSize)
+        let allocated = heap.estimate(counts.allocations, of: bucket.blockSize, at: rate)
         let live = max(0, counts.allocations.saturatingSubtract(counts.frees))
-        let inUse = heap.estimate(live, of: bucket.blockSize)
+        let inUse = heap.estimate(live, of: bucket.blockSize, at: rate)
         let sums = AllocationCounts(
             allocObjects: allocated.objects, allocSpace: allocated.bytes,
             inuseObjects: inUse.objects, inuseSpace: inUse.bytes)
-        let variance = heap.variance(live, of: bucket.blockSize)
+        let variance = heap.variance(live, of: bucket.blockSize, at: rate)
         let stack = stack(bucket.stack)
         // Blocks of several sizes come from one line.
         if let known = sampleIndices[stack] {

@@ -1,0 +1,3 @@
+module go-attach
+
+go 1.19
