@@ -6,9 +6,7 @@ import Testing
 
 /// JavaScript and Java by the names that Node.js and the JVM write down of the code they compile.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct ManagedRuntimeTests {
-    /// Runs Samples/node-leak.js.
-    ///
-    /// - Parameter options: Node's.
+    /// Runs Samples/node-leak.js with these options of Node's.
     private func diff(_ options: [String]) async throws -> SnapshotDiff {
         let recording = try Recording()
         let program = "\(BuiltProducts.root)/Samples/node-leak.js"
