@@ -62,32 +62,39 @@ import Testing
         try await check(python, Choice(options: options), domains: [.mem, .object])
     }
 
-    /// 2^20 objects of 64 bytes, sampled at 512 KiB: 128 samples, and next to none of malloc's blocks with them.
+    /// 64 MiB of small objects, which are pymalloc's own, then of large ones, which it has from malloc: 128 samples of
+    /// each at 512 KiB.
     ///
     /// The interpreter throws the wrappers away while it starts when it is told which allocators to use.
     @Test(
         arguments: PythonInterpreter.all,
         [Choice(), Choice(options: ["-X", "dev"]), Choice(allocators: "debug")])
-    func `small objects are sampled from the start`(python: PythonInterpreter, choice: Choice)
+    func `objects are sampled from the start, and once`(python: PythonInterpreter, choice: Choice)
         async throws
     {
         let recording = try Recording([
             "LEAKPROF_MODE": "sampled", "PYTHONMALLOC": choice.allocators,
         ])
         let program = """
-            slots = [None] * (1 << 20)
-            for number in range(1 << 20): slots[number] = bytes(31)
+            small, large = [None] * (1 << 20), [None] * (1 << 12)
+            for number in range(1 << 20): small[number] = bytes(64 - 33)
+            for number in range(1 << 12): large[number] = bytes((1 << 14) - 33)
             print("ready\\n0", flush=True)
             input()
             """
         let (snapshot, _, status) = try await recording.pythonSnapshot(
             python.path, choice.options + ["-c", program], saying: Int.self)
         #expect(status == 0)
-        let place = PythonPlace(file: "<string>", line: 2)
-        let bytes = Double(snapshot.pythonLines(in: [.object])[place]?.bytes ?? 0)
-        let expected = Double(64 << 20)
-        let standardError = expected / 128.0.squareRoot()
-        #expect(abs(bytes - expected) < 5 * standardError, "\(bytes) bytes")
+        let objects = snapshot.pythonLines(in: [.object])
+        let others = snapshot.pythonLines(in: [.malloc, .mem, .raw])
+        for line in [2, 3] as [Int64] {
+            let place = PythonPlace(file: "<string>", line: line)
+            let bytes = Double(objects[place]?.bytes ?? 0)
+            let expected = Double(64 << 20)
+            let standardError = expected / 128.0.squareRoot()
+            #expect(abs(bytes - expected) < 5 * standardError, "\(place): \(bytes) bytes")
+            #expect(others[place] == nil, "\(place)")
+        }
     }
 
     @Test func `top can be asked for the blocks of one domain`() async throws {

@@ -45,6 +45,8 @@ import Testing
         ),
         ("main.Map[...]", "main.Map[...]", "main.Map[...]"),
         ("libx.so+0x12", "libx.so+0x12", "libx.so+0x12"),
+        ("app.Cache.<init>", "app.Cache.<init>", "app.Cache.<init>"),
+        ("StubRoutines (1)", "StubRoutines (1)", "StubRoutines (1)"),
         ("[stack cut: depth limit]", "[stack cut: depth limit]", "[stack cut: depth limit]"),
         ("broken<<<(", "broken<<<(", "broken<<<("),
         ("", "", ""),
